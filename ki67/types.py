@@ -58,7 +58,7 @@ class PictureInfo:
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of long work: `done` of `total` units of `stage` ("read", "tissue", "tumor", "cells", "index")."""
+    """One step of long work: `done` of `total` units of `stage` (read, tissue, tumor, cells, index)."""
 
     stage: str
     done: int
