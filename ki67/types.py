@@ -223,7 +223,9 @@ class Measurement:
     """Every number of a result, counted from a `RunRecord`. `None` with its reason, never 0, when undefined.
 
     `counted` marks the candidates that count (in the tumor, in the region, score >= threshold);
-    `found` those with score >= threshold anywhere. Both follow the order of `RunRecord.candidates`.
+    `found` those with score >= threshold anywhere in the region. Both follow the order of
+    `RunRecord.candidates`. `score_threshold` is the threshold that was counted with; `outline_used`
+    says that a pathologist's outline replaced the tumor map.
     """
 
     positive: int
@@ -242,3 +244,5 @@ class Measurement:
     outline_dice: float | None
     counted: npt.NDArray[np.bool_]
     found: npt.NDArray[np.bool_]
+    score_threshold: float | None = None
+    outline_used: bool = False
