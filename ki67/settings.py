@@ -15,10 +15,9 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ki67.errors import SettingsError
 
@@ -30,18 +29,18 @@ SQLITE_NAME = "ki67.sqlite"
 ROOT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Where data live and what computes. Frozen; made by `load_settings`, or directly in a test.
 
     `home` is absolute; `slides` maps the name of a root to its absolute folder; `max_pixels` None
     means the picture reader's own limit; `models` None means the newest shipped set.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     home: Path = Field(default_factory=lambda: Path("data"), validate_default=True)
     database_url: str = ""
-    slides: Annotated[dict[str, Path], NoDecode] = Field(default_factory=dict)
+    slides: dict[str, Path] = Field(default_factory=dict)
     device: Device = "auto"
     backend: BackendName = "auto"
     max_pixels: int | None = Field(default=None, ge=1)
