@@ -51,7 +51,7 @@ class TypedNuclei:
 
 @dataclass(frozen=True)
 class Redrawn:
-    """The Ki-67 picture, and a label for each given nucleus: "positive", "negative", "other", "" (unknown kind)."""
+    """The Ki-67 picture; per given nucleus "positive", "negative", "other" or "" (unknown kind)."""
 
     rgb: ByteArray
     labels: npt.NDArray[np.str_] | None

@@ -1,0 +1,290 @@
+"""The tissue behind a synthetic region: where tumor is, and where each nucleus lies, as functions of place.
+
+Nuclei are candidates on hashed cells of 5.5 µm that compete for room: one stays if it has the
+highest priority of all that it would overlap (Matérn's second hard-core process), which gives
+2,500-5,000 tumor nuclei per mm² of tumor for diameters of 6-10 µm. Lengths are in µm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from ki67.synthetic_noise import Window, normal, smooth_noise, smooth_noise_at, uniform
+from ki67.types import FloatArray
+
+TUMOR, SPINDLE, LYMPHOCYTE = 0, 1, 2
+
+_CELL_UM = 5.5
+_REACH_UM = 24.0  # two nuclei farther apart never meet, and no nucleus is drawn farther than this
+_Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How the tissue is built; lengths in µm, shares 0-1.
+
+    `nest_um`: period of the nests. `tumor_fraction`: share of the area before septa are cut out.
+    `septum_um`: width of the septa (0: none), `septum_period_um` apart or so. `nucleus_um`: mean
+    diameter of tumor nuclei, `nucleus_spread` its log SD; `elongation`: mean ratio of the axes.
+    `packing`: room a tumor nucleus keeps, relative to touching. `lymphocytes`: how much of the stroma
+    they fill. `infiltrating_share`: share of the candidates inside nests that are lymphocytes (`other`
+    within the tumor mask). `other_positive_share`: share of stromal nuclei and lymphocytes that take DAB.
+    `hot_spots`: SD over the region of the log-odds of being positive (0: the same odds everywhere).
+    `vesicular`: 0 dense even chromatin, 1 pale with a dark rim. `clefts`: how often nests are retracted
+    from their stroma. `everywhere`: all is tumor, one density, nothing else.
+    """
+
+    nest_um: float = 170.0
+    tumor_fraction: float = 0.6
+    septum_um: float = 9.0
+    septum_period_um: float = 190.0
+    nucleus_um: float = 8.4
+    nucleus_spread: float = 0.1
+    elongation: float = 1.25
+    packing: float = 1.0
+    lymphocytes: float = 0.25
+    infiltrating_share: float = 0.02
+    other_positive_share: float = 0.02
+    hot_spots: float = 0.0
+    vesicular: float = 0.5
+    clefts: float = 0.3
+    everywhere: bool = False
+
+
+def random_architecture(seed: int) -> Architecture:
+    """An architecture drawn from what carcinomas and neuroendocrine tumors show."""
+    rng = np.random.default_rng([seed, 3001])
+    return Architecture(
+        nest_um=float(np.exp(rng.uniform(np.log(70), np.log(320)))),
+        tumor_fraction=float(rng.uniform(0.35, 0.85)),
+        septum_um=float(rng.choice([0.0, 1.0]) * rng.uniform(4, 16)),
+        septum_period_um=float(rng.uniform(100, 260)),
+        nucleus_um=float(np.clip(rng.normal(8.3, 1.0), 6.0, 10.5)),
+        nucleus_spread=float(rng.uniform(0.05, 0.2)),
+        elongation=float(rng.uniform(1.08, 1.6)),
+        packing=float(rng.uniform(0.92, 1.3)),
+        lymphocytes=float(rng.beta(1.2, 2.5)),
+        infiltrating_share=float(rng.uniform(0, 0.05)),
+        other_positive_share=float(rng.uniform(0, 0.06)),
+        vesicular=float(rng.uniform(0, 1)),
+        clefts=float(rng.uniform(0, 0.8)),
+    )
+
+
+@dataclass(frozen=True)
+class Nuclei:
+    """n nuclei. Centres and semi-axes in µm, `angle` of the major axis in radians (x towards y).
+
+    `kind` is TUMOR, SPINDLE or LYMPHOCYTE. `chance`: n×4 numbers, SD 1, for what else varies between
+    them; `order` fixes who is drawn over whom.
+    """
+
+    x_um: _Floats
+    y_um: _Floats
+    kind: npt.NDArray[np.int8]
+    positive: npt.NDArray[np.bool_]
+    semi_major_um: _Floats
+    semi_minor_um: _Floats
+    angle: _Floats
+    chance: FloatArray
+    order: _Floats
+
+    def __len__(self) -> int:
+        return len(self.x_um)
+
+    def pick(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Nuclei:
+        """The nuclei that a mask or an index selects."""
+        return Nuclei(**{name: getattr(self, name)[which] for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class World:
+    """One seed's tissue."""
+
+    seed: int
+    architecture: Architecture
+    positive_share: float
+
+    def depth(self, window: Window) -> FloatArray:
+        """Height×width approximate distance in µm into the nests; negative in stroma. Tumor where > 0."""
+        if self.architecture.everywhere:
+            return np.full((window.height, window.width), 100.0, np.float32)
+        return self._depth(
+            *(
+                smooth_noise(window, seed=self.seed, stream=stream, period_um=period)
+                for stream, period in self._fields()
+            )
+        )
+
+    def depth_at(self, x_um: _Floats, y_um: _Floats) -> FloatArray:
+        """The same at points."""
+        if self.architecture.everywhere:
+            return np.full(len(x_um), 100.0, np.float32)
+        return self._depth(
+            *(
+                smooth_noise_at(x_um, y_um, seed=self.seed, stream=stream, period_um=period)
+                for stream, period in self._fields()
+            )
+        )
+
+    def _fields(self) -> tuple[tuple[int, float], ...]:
+        """Stream and period of the three noises that shape the nests."""
+        a = self.architecture
+        return ((1, a.nest_um), (2, a.nest_um / 2.7), (3, a.septum_period_um))
+
+    def _depth(self, coarse: FloatArray, fine: FloatArray, septum: FloatArray) -> FloatArray:
+        a = self.architecture
+        level = NormalDist().inv_cdf(1 - a.tumor_fraction)
+        mixed = (coarse + np.float32(0.45) * fine) * np.float32(1 / np.hypot(1, 0.45))
+        depth = (mixed - np.float32(level)) * np.float32(a.nest_um / 2.4)
+        if a.septum_um > 0:
+            wall = np.abs(septum) * np.float32(a.septum_period_um / 1.6) - np.float32(a.septum_um / 2)
+            depth = np.minimum(depth, wall)
+        return np.asarray(depth, np.float32)
+
+    def fibre_phase_at(self, x_um: _Floats, y_um: _Floats) -> _Floats:
+        """Fibres run along the lines of equal phase (µm) at points; the window's form: `fibre_phase`."""
+        cos, sin = self._fibre_direction()
+        bend = smooth_noise_at(x_um, y_um, seed=self.seed, stream=4, period_um=90.0)
+        return np.asarray(x_um * cos + y_um * sin + 28.0 * bend, np.float64)
+
+    def fibre_phase(self, window: Window) -> FloatArray:
+        """Height×width phase of the fibres in µm, modulo 2,520 µm to stay exact far from the corner."""
+        cos, sin = self._fibre_direction()
+        bend = smooth_noise(window, seed=self.seed, stream=4, period_um=90.0)
+        along = np.mod(window.x_um * cos, 2520.0).astype(np.float32)[None, :]
+        down = np.mod(window.y_um * sin, 2520.0).astype(np.float32)[:, None]
+        return np.asarray(along + down + np.float32(28) * bend, np.float32)
+
+    def _fibre_direction(self) -> tuple[float, float]:
+        cell = np.zeros(1, np.int64)
+        angle = float(uniform(self.seed, 5, cell, cell)[0]) * np.pi
+        return float(np.cos(angle)), float(np.sin(angle))
+
+    def nuclei(self, window: Window) -> Nuclei:
+        """Every nucleus that may reach into the window, in drawing order."""
+        left, right = window.x * window.mpp - _REACH_UM, (window.x + window.width) * window.mpp + _REACH_UM
+        top, bottom = window.y * window.mpp - _REACH_UM, (window.y + window.height) * window.mpp + _REACH_UM
+        cols = np.arange(np.floor((left - _REACH_UM) / _CELL_UM), np.ceil((right + _REACH_UM) / _CELL_UM))
+        rows = np.arange(np.floor((top - _REACH_UM) / _CELL_UM), np.ceil((bottom + _REACH_UM) / _CELL_UM))
+        ix, iy = (part.ravel().astype(np.int64) for part in np.meshgrid(cols, rows))
+        candidates = self._candidates(ix, iy)
+        stays = _winners(candidates, self.architecture.packing)
+        within = (candidates.x_um >= left) & (candidates.x_um < right)
+        within &= (candidates.y_um >= top) & (candidates.y_um < bottom)
+        kept = candidates.pick(stays & within)
+        return kept.pick(np.argsort(kept.order, kind="stable"))
+
+    def _candidates(self, ix: npt.NDArray[np.int64], iy: npt.NDArray[np.int64]) -> Nuclei:
+        x_um = (ix + uniform(self.seed, 11, ix, iy)) * _CELL_UM
+        y_um = (iy + uniform(self.seed, 12, ix, iy)) * _CELL_UM
+        depth = self.depth_at(x_um, y_um)
+        kind, present = self._kinds(ix, iy, x_um, y_um, depth)
+        ix, iy, x_um, y_um, kind = ix[present], iy[present], x_um[present], y_um[present], kind[present]
+        chance = np.stack([normal(self.seed, 20 + number, ix, iy) for number in range(4)], axis=1)
+        major, minor = self._axes(kind, ix, iy)
+        return Nuclei(
+            x_um=x_um,
+            y_um=y_um,
+            kind=kind,
+            positive=self._positive(kind, ix, iy, x_um, y_um),
+            semi_major_um=major,
+            semi_minor_um=minor,
+            angle=self._angles(kind, ix, iy, x_um, y_um),
+            chance=chance,
+            order=uniform(self.seed, 13, ix, iy),
+        )
+
+    def _kinds(
+        self,
+        ix: npt.NDArray[np.int64],
+        iy: npt.NDArray[np.int64],
+        x_um: _Floats,
+        y_um: _Floats,
+        depth: FloatArray,
+    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
+        """Kind of each candidate, and whether there is one at all (stroma holds fewer than nests)."""
+        a = self.architecture
+        draw = uniform(self.seed, 14, ix, iy)
+        if a.everywhere:
+            return np.full(len(ix), TUMOR, np.int8), np.ones(len(ix), bool)
+        crowd = smooth_noise_at(x_um, y_um, seed=self.seed, stream=6, period_um=110.0)
+        lymphocytes = np.clip(0.6 * a.lymphocytes * (0.35 + 0.65 * crowd), 0.01 * a.lymphocytes, 0.75)
+        in_nest = depth > 1.5
+        in_stroma = depth < -2.5
+        infiltrating = in_nest & (draw < a.infiltrating_share)
+        lymphocyte = infiltrating | (in_stroma & (draw < lymphocytes))
+        spindle = in_stroma & ~lymphocyte & (draw > 0.84)
+        kind = np.where(lymphocyte, LYMPHOCYTE, np.where(spindle, SPINDLE, TUMOR)).astype(np.int8)
+        return kind, in_nest | lymphocyte | spindle
+
+    def _axes(
+        self, kind: npt.NDArray[np.int8], ix: npt.NDArray[np.int64], iy: npt.NDArray[np.int64]
+    ) -> tuple[_Floats, _Floats]:
+        a = self.architecture
+        size = normal(self.seed, 15, ix, iy).astype(np.float64)
+        shape = np.abs(normal(self.seed, 16, ix, iy)).astype(np.float64)
+        ratio = 1 + (a.elongation - 1) * (0.4 + 0.75 * shape)
+        radius = a.nucleus_um / 2 * np.exp(np.clip(a.nucleus_spread * size, -0.4, 0.4))
+        ratio = np.where(
+            kind == LYMPHOCYTE, 1.03 + 0.08 * shape, np.where(kind == SPINDLE, 2.6 + 1.2 * shape, ratio)
+        )
+        radius = np.where(kind == LYMPHOCYTE, 3.0 * np.exp(0.08 * size), radius)
+        radius = np.where(kind == SPINDLE, 3.0 * np.exp(0.15 * size), radius)
+        return radius * np.sqrt(ratio), radius / np.sqrt(ratio)
+
+    def _angles(
+        self,
+        kind: npt.NDArray[np.int8],
+        ix: npt.NDArray[np.int64],
+        iy: npt.NDArray[np.int64],
+        x_um: _Floats,
+        y_um: _Floats,
+    ) -> _Floats:
+        """Spindles lie along the fibres, tumor nuclei roughly along a slowly turning direction."""
+        step = 1.5
+        down = self.fibre_phase_at(x_um, y_um + step) - self.fibre_phase_at(x_um, y_um - step)
+        right = self.fibre_phase_at(x_um + step, y_um) - self.fibre_phase_at(x_um - step, y_um)
+        along = np.arctan2(down, right) + np.pi / 2
+        scatter = np.where(kind == SPINDLE, 0.15, 1.0) * normal(self.seed, 17, ix, iy)
+        return np.asarray(np.mod(along + scatter, np.pi), np.float64)
+
+    def _positive(
+        self,
+        kind: npt.NDArray[np.int8],
+        ix: npt.NDArray[np.int64],
+        iy: npt.NDArray[np.int64],
+        x_um: _Floats,
+        y_um: _Floats,
+    ) -> npt.NDArray[np.bool_]:
+        a = self.architecture
+        share = np.full(len(kind), self.positive_share)
+        if a.hot_spots > 0 and 0 < self.positive_share < 1:
+            field = smooth_noise_at(x_um, y_um, seed=self.seed, stream=7, period_um=450.0)
+            odds = self.positive_share / (1 - self.positive_share) * np.exp(a.hot_spots * field)
+            share = odds / (1 + odds)
+        share = np.where(kind == TUMOR, share, a.other_positive_share)
+        return np.asarray(uniform(self.seed, 18, ix, iy) < share)
+
+
+def _winners(candidates: Nuclei, packing: float) -> npt.NDArray[np.bool_]:
+    """Those that no nucleus of higher priority crowds out (one pass: only neighbours matter)."""
+    stays = np.ones(len(candidates), bool)
+    points = np.stack([candidates.x_um, candidates.y_um], axis=1)
+    radius = np.sqrt(candidates.semi_major_um * candidates.semi_minor_um)
+    pairs = cKDTree(points).query_pairs(
+        min(_REACH_UM, 2.8 * packing * float(radius.max(initial=0))), output_type="ndarray"
+    )
+    one, two = pairs[:, 0], pairs[:, 1]
+    tumor = (candidates.kind[one] == TUMOR) & (candidates.kind[two] == TUMOR)
+    room = np.where(tumor, packing, 0.85) * (radius[one] + radius[two])
+    away = np.hypot(points[one, 0] - points[two, 0], points[one, 1] - points[two, 1])
+    close = away < room
+    loser = np.where(candidates.order[one] > candidates.order[two], two, one)
+    stays[loser[close]] = False
+    return stays
