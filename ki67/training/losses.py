@@ -1,0 +1,57 @@
+"""Losses of the two nets, from segmentation-models-pytorch and torch. 255 in a target is not annotated."""
+
+from __future__ import annotations
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import nn
+
+from ki67.pipeline.cards import Task
+from ki67.training.targets import (
+    IGNORED,
+    NEGATIVE_MEMBRANE,
+    NEGATIVE_NUCLEUS,
+    POSITIVE_MEMBRANE,
+    POSITIVE_NUCLEUS,
+)
+
+CLASS_WEIGHTS = (0.5, 1.5, 1.0, 1.0, 0.7)
+
+
+class CellLoss(nn.Module):
+    """Weighted cross-entropy plus soft Dice over the cell classes. Logits N×5×H×W, target N×H×W int64."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entropy = nn.CrossEntropyLoss(weight=torch.tensor(CLASS_WEIGHTS), ignore_index=IGNORED)
+        classes = [POSITIVE_NUCLEUS, POSITIVE_MEMBRANE, NEGATIVE_NUCLEUS, NEGATIVE_MEMBRANE]
+        self.dice = smp.losses.DiceLoss("multiclass", classes=classes, ignore_index=IGNORED)
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The mean loss; a batch without any annotated pixel costs nothing."""
+        if not bool((target != IGNORED).any()):
+            return logits.sum() * 0
+        total: torch.Tensor = self.entropy(logits, target) + self.dice(logits, target)
+        return total
+
+
+class TumorLoss(nn.Module):
+    """Binary cross-entropy plus soft Dice on annotated pixels. Logits N×1×H×W, target N×H×W (0, 1, 255)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dice = smp.losses.DiceLoss("binary", ignore_index=IGNORED)
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The mean loss; a batch without any annotated pixel costs nothing."""
+        known = (target != IGNORED).float()
+        entropy = nn.functional.binary_cross_entropy_with_logits(
+            logits[:, 0], (target == 1).float(), weight=known, reduction="sum"
+        ) / known.sum().clamp(min=1)
+        total: torch.Tensor = entropy + self.dice(logits, target[:, None])
+        return total
+
+
+def loss_of(task: Task) -> nn.Module:
+    """The loss of a task."""
+    return CellLoss() if task == "cells" else TumorLoss()
