@@ -185,9 +185,9 @@ def _polygons_of(feature: Mapping[str, Any], name: str) -> Iterator[Polygon]:
             f"{name} has a {_class_of(feature).capitalize()} that is not an area but "
             f"{kind or 'without geometry'}: draw it as a polygon."
         )
-    polygons = [geometry.get("coordinates")] if kind == "Polygon" else geometry.get("coordinates")
+    coordinates: Any = geometry.get("coordinates")
     try:
-        for rings in polygons or []:
+        for rings in [coordinates] if kind == "Polygon" else coordinates:
             points = [np.asarray(ring, np.float64)[:, :2] - CORNER_OFFSET_PX for ring in rings]
             if not all(np.isfinite(ring).all() for ring in points):
                 raise ValueError("a coordinate is not a number")
@@ -219,7 +219,7 @@ def _rings(shape: MultiPolygon) -> Iterator[BaseGeometry]:
         yield from polygon.interiors
 
 
-def _shape_of(contour: npt.NDArray[np.int32], holes: list[npt.NDArray[np.int32]]) -> BaseGeometry:
+def _shape_of(contour: npt.NDArray[Any], holes: list[npt.NDArray[Any]]) -> BaseGeometry:
     """A contour through cell centres, which is a point, a line or a polygon, as a valid shape."""
     if len(contour) == 1:
         return shapely.Point(contour[0])

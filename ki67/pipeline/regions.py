@@ -12,12 +12,12 @@ from ki67.pipeline.outlines import Outline, contains, rasterize
 from ki67.types import FloatArray, GridMap, RunRecord
 
 BoolArray = npt.NDArray[np.bool_]
-DoubleArray = npt.NDArray[np.float64]
+DoubleArray = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class Region:
-    """The measured rectangle in full-resolution coordinates, half-open: left and top in, right and bottom out.
+    """The measured rectangle in full-resolution px, half-open: left and top in, right and bottom out.
 
     (0, 0) is the centre of the first pixel, so a whole picture starts at -0.5.
     """
@@ -102,7 +102,7 @@ def tumor_area(record: RunRecord, *, outline: Outline | None, use_outline: bool)
     inside = mask.values > 0
     if outline is not None and not outline.exclude.is_empty:
         inside &= ~rasterize(outline.exclude, mask)
-    inside &= _overlap(mask, region) > 0
+    inside &= cut_to_region(mask, region)
     return TumorArea(_as_map(inside, mask), region, everything, replaces, outline)
 
 
@@ -111,6 +111,12 @@ def area_mm2(mask: GridMap, region: Region, *, mpp: float) -> float:
     across, down = _axis_overlaps(mask, region)
     square_px = float(down @ (mask.values > 0).astype(np.float32) @ across)
     return square_px * (mpp / 1000) ** 2
+
+
+def cut_to_region(grid: GridMap, region: Region) -> BoolArray:
+    """Which cells of the grid lie in the region, in whole or in part."""
+    across, down = _axis_overlaps(grid, region)
+    return np.outer(down > 0, across > 0)
 
 
 def cell_centres(grid: GridMap) -> tuple[DoubleArray, DoubleArray]:
@@ -123,11 +129,6 @@ def cell_centres(grid: GridMap) -> tuple[DoubleArray, DoubleArray]:
 
 def _as_map(inside: BoolArray, grid: GridMap) -> GridMap:
     return replace(grid, values=np.where(inside, 255, 0).astype(np.uint8))
-
-
-def _overlap(grid: GridMap, region: Region) -> DoubleArray:
-    across, down = _axis_overlaps(grid, region)
-    return np.outer(down > 0, across > 0).astype(np.float64)
 
 
 def _axis_overlaps(grid: GridMap, region: Region) -> tuple[DoubleArray, DoubleArray]:

@@ -1,0 +1,159 @@
+"""Intervals of the index: of the counting (sampling), and with the model's own error (total).
+
+The sampling interval has two parts, and the wider limit on each side wins: Wilson's, as if nuclei
+were independent, and a spatial block bootstrap, because neighbours resemble each other. The total
+interval adds how far the model's index has been seen to lie from the annotated one, between
+laboratories and between fields of one laboratory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from ki67.errors import ModelError
+from ki67.index import ki67_index
+from ki67.types import Interval
+
+BLOCK_SIDES_UM = (1000.0, 500.0, 250.0, 125.0)
+FEWEST_BLOCKS = 10
+BLOCKS_WANTED = 40
+RESAMPLES = 2000
+_CHUNK = 250
+NO_ERROR_MODEL = "the model card holds no error model"
+
+DoubleArray = npt.NDArray[np.floating]
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ErrorModel:
+    """How far a model's index lies from the annotated one, as standard deviations on a stated scale.
+
+    `scale` is "arcsine" (asin of the square root of the index: about the same spread at every level)
+    or "points" (the index itself, 0-1). `levels` are (from_percent, laboratory_sd, field_sd), ascending,
+    the first from 0: the entry with the largest `from_percent` not above the index holds.
+    `laboratories` is how many the laboratory part was estimated from.
+    """
+
+    scale: str
+    laboratories: int
+    levels: tuple[tuple[float, float, float], ...]
+
+
+def block_bootstrap(
+    x_um: DoubleArray,
+    y_um: DoubleArray,
+    is_positive: BoolArray,
+    *,
+    seed: int,
+    sides_um: tuple[float, ...] = BLOCK_SIDES_UM,
+) -> Interval | None:
+    """95 % percentile interval of the index over resampled square blocks; None with fewer than 10 blocks.
+
+    The nuclei of a block stay together (Davison & Hinkley 1997, section 8.3). Blocks without nuclei
+    do not take part. The side is the first of `sides_um` (µm, descending) that leaves 40 blocks, or
+    else the last. The index is a ratio of sums, so a block with more nuclei weighs more.
+    """
+    if not len(x_um):
+        return None
+    for side in sides_um:
+        positives, totals = _blocks(x_um, y_um, is_positive, side_um=side)
+        if len(totals) >= BLOCKS_WANTED:
+            break
+    blocks = len(totals)
+    if blocks < FEWEST_BLOCKS:
+        return None
+    rng = np.random.default_rng(seed)
+    shares = np.full(blocks, 1 / blocks)
+    estimates = []
+    for _ in range(RESAMPLES // _CHUNK):
+        drawn = rng.multinomial(blocks, shares, size=_CHUNK)
+        for positive, total in zip((drawn @ positives).tolist(), (drawn @ totals).tolist(), strict=True):
+            estimates.append(ki67_index(positive, total - positive))
+    low, high = np.quantile(np.array(estimates, np.float64), [0.025, 0.975])
+    return Interval(float(low), float(high))
+
+
+def sampling_interval(wilson: Interval | None, bootstrap: Interval | None) -> Interval | None:
+    """The outer limits of the two: never narrower than Wilson."""
+    if wilson is None or bootstrap is None:
+        return wilson
+    return Interval(min(wilson.low, bootstrap.low), max(wilson.high, bootstrap.high))
+
+
+def read_error_model(values: Mapping[str, Any]) -> ErrorModel:
+    """The error model of a model card: `{"scale", "laboratories", "levels": [{"from_percent",
+    "laboratory_sd", "field_sd"}, …]}`. Raises ModelError when a part is missing or makes no sense.
+    """
+    try:
+        levels = tuple(
+            (float(level["from_percent"]), float(level["laboratory_sd"]), float(level["field_sd"]))
+            for level in values["levels"]
+        )
+        model = ErrorModel(str(values["scale"]), int(values["laboratories"]), levels)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"The error model of the model card is incomplete ({error}): restore the card."
+        ) from error
+    starts = [start for start, _, _ in levels]
+    sound = (
+        model.scale in ("arcsine", "points")
+        and model.laboratories >= 2
+        and bool(levels)
+        and starts[0] == 0
+        and starts == sorted(starts)
+        and all(math.isfinite(value) and value >= 0 for level in levels for value in level)
+    )
+    if not sound:
+        raise ModelError("The error model of the model card makes no sense: restore the card.")
+    return model
+
+
+def total_interval(index: float, sampling: Interval, model: ErrorModel) -> Interval:
+    """95 % interval for the index that annotators of this laboratory's pictures would give.
+
+    On the model's scale g, each limit lies sqrt(a² + b² + c²) from g(index): a the distance of the
+    sampling limit on that side, b = t(0.975; L - 1) · laboratory_sd · sqrt(1 + 1/L) for a laboratory
+    not among the L seen, c = 1.96 · field_sd for one field or picture. Distances of single parts are
+    combined as by G. Y. Zou & A. Donner, Stat Med 27 (2008) 1693-1702.
+    """
+    _, laboratory_sd, field_sd = [level for level in model.levels if level[0] <= 100 * index][-1]
+    laboratory = (
+        float(stats.t.ppf(0.975, model.laboratories - 1))
+        * laboratory_sd
+        * math.sqrt(1 + 1 / model.laboratories)
+    )
+    field = float(stats.norm.ppf(0.975)) * field_sd
+    centre = _to_scale(index, model.scale)
+    below = math.hypot(centre - _to_scale(sampling.low, model.scale), laboratory, field)
+    above = math.hypot(_to_scale(sampling.high, model.scale) - centre, laboratory, field)
+    return Interval(_from_scale(centre - below, model.scale), _from_scale(centre + above, model.scale))
+
+
+def _blocks(
+    x_um: DoubleArray, y_um: DoubleArray, is_positive: BoolArray, *, side_um: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Positive nuclei and all nuclei of every block that holds any."""
+    rows = np.floor(y_um / side_um).astype(np.int64)
+    cols = np.floor(x_um / side_um).astype(np.int64)
+    _, block = np.unique(rows * (int(cols.max()) + 1) + cols, return_inverse=True)
+    totals = np.bincount(block).astype(np.int64)
+    positives = np.bincount(block[is_positive], minlength=len(totals)).astype(np.int64)
+    return positives, totals
+
+
+def _to_scale(fraction: float, scale: str) -> float:
+    return math.asin(math.sqrt(fraction)) if scale == "arcsine" else fraction
+
+
+def _from_scale(value: float, scale: str) -> float:
+    if scale == "arcsine":
+        return math.sin(min(max(value, 0.0), math.pi / 2)) ** 2
+    return min(max(value, 0.0), 1.0)
