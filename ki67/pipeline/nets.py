@@ -16,7 +16,14 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ki67.errors import ModelError
-from ki67.pipeline.cards import WEIGHTS_NAME, NetSpec, verify_weights
+from ki67.pipeline.cards import (
+    NEGATIVE_NUCLEUS,
+    POSITIVE_NUCLEUS,
+    WEIGHTS_NAME,
+    NetSpec,
+    Task,
+    verify_weights,
+)
 
 SIDE_MULTIPLE = 32  # five halvings in the encoder
 
@@ -75,3 +82,24 @@ def load_net(folder: Path) -> Net:
 def net_state(net: nn.Module) -> dict[str, npt.NDArray[Any]]:
     """A net's state as arrays, for `cards.write_model_folder`."""
     return {name: value.detach().cpu().contiguous().numpy() for name, value in net.state_dict().items()}
+
+
+class ServedNet(nn.Module):
+    """A net as the pipeline calls it: pixels in, probabilities out.
+
+    Input: uint8 RGB, N×H×W×3. Output, float 0-1: for step 1 the tumor probability, N×H×W; for step 2
+    those of positive and negative nucleus, N×2×H×W.
+    """
+
+    def __init__(self, net: Net, task: Task) -> None:
+        super().__init__()
+        self.net = net
+        self.task = task
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 N×H×W×3 → probabilities."""
+        rgb = pixels.permute(0, 3, 1, 2).to(self.net.mean.dtype) / 255
+        logits = self.net(rgb)
+        if self.task == "tumor":
+            return torch.sigmoid(logits[:, 0])
+        return torch.softmax(logits, dim=1)[:, [POSITIVE_NUCLEUS, NEGATIVE_NUCLEUS]]
