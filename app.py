@@ -1,0 +1,29 @@
+"""The app: its pages, and the server that carries them.
+
+`streamlit run app.py` imports this file once as the server (routes for tiles and uploads, the worker
+process), and runs it again as the script of every browser session (pages and navigation).
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from pages import _server, _shell
+
+PAGES = (("pages/score.py", "Score"), ("pages/results.py", "Results"))
+
+
+def main() -> None:
+    """Show the page that the address names, under the navigation and above the footer."""
+    _shell.begin()
+    pages = [st.Page(path, title=title, default=title == "Score") for path, title in PAGES]
+    page = st.navigation(pages, position="top")
+    with _shell.errors_in_words():
+        page.run()
+    _shell.footer()
+
+
+if __name__ == "__main__":
+    main()
+else:
+    app = st.App(__file__, routes=_server.routes(), lifespan=_server.lifespan)

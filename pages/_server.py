@@ -1,0 +1,49 @@
+"""What the app's server brings up once: the workplace, the routes for tiles and uploads, the worker."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import streamlit as st
+from starlette.routing import BaseRoute
+
+from ki67.errors import Ki67Error
+from ki67.settings import Settings, load_settings
+from ki67.study.people import local_person
+from ki67.study.worker import start_worker
+from ki67.study.workplace import Workplace, open_workplace
+from viewer import routes as viewer_routes
+from viewer.store_source import StoreSource
+
+
+@st.cache_resource(show_spinner=False)
+def _opened(_settings: Settings, settings_text: str) -> Workplace:
+    """One workplace for one set of settings in this process (`settings_text` is what distinguishes them)."""
+    return open_workplace(_settings)
+
+
+def workplace() -> Workplace:
+    """The workplace of this process's environment, opened once. Raises Ki67Error with a sentence."""
+    settings = load_settings()
+    return _opened(settings, repr(settings))
+
+
+def routes() -> list[BaseRoute]:
+    """The viewer's routes over the store. A workplace that cannot be opened stops the start with its sentence."""
+    try:
+        return viewer_routes.routes(StoreSource(workplace(), local_person()))
+    except Ki67Error as error:
+        sys.exit(str(error))
+
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
+    """The worker process lives as long as the server."""
+    worker = start_worker(workplace().settings)
+    try:
+        yield {}
+    finally:
+        worker.stop()
