@@ -23,30 +23,33 @@ EOSIN: Vector = (0.072, 0.990, 0.105)
 DAB: Vector = (0.268, 0.570, 0.776)
 
 _DARKEST = 1.0  # gray level below which a density can no longer be told
+_NO_BLUR_PX = 0.2
+_HALO_UM = 0.6  # SD of the unsharp mask
 
 
 @dataclass(frozen=True)
 class Look:
     """How one laboratory's stain and one scanner show a Ki-67 section.
 
-    `counterstain`: density (norm of the three channels) of a typical negative nucleus, 0.2-1.2.
-    `dab_strength`: density of a typical positive nucleus, 0.6-5. `dab_spread`: log SD between positive
-    nuclei. `background`: counterstain in cytoplasm and fibres as a share of a nucleus's, 0-0.4.
-    `dab_background`: unspecific DAB everywhere in tissue, in density. `white`: gray levels of bare glass.
-    `blur_um`: SD of the optics in µm. `sharpening`: strength of the scanner's unsharp mask, 0-2.
-    `contrast`: factor on gray levels around 70 % of white. `noise`: SD of the camera noise in gray levels.
+    `counterstain`: density (norm of the three channels) of a typical negative nucleus, 0.2-1.3.
+    `dab_strength`: density of a typical positive nucleus, 0.8-4.5; `dab_spread`: log SD between positive
+    nuclei. `tissue`: hue of cytoplasm and fibres, `background` their density, 0.03-0.4. `dab_background`:
+    unspecific DAB in tissue, in density. `white`: gray levels of bare glass. `blur_um`: SD of the optics
+    in µm. `sharpening`: strength of the scanner's unsharp mask, 0-2. `contrast`: factor on gray levels
+    around 70 % of white. `noise`: SD of the camera noise in gray levels.
     """
 
-    haematoxylin: Vector = (0.68, 0.62, 0.38)
-    dab: Vector = (0.42, 0.60, 0.68)
+    haematoxylin: Vector = (0.70, 0.60, 0.38)
+    dab: Vector = (0.36, 0.58, 0.73)
+    tissue: Vector = (0.58, 0.57, 0.58)
     counterstain: float = 0.65
-    dab_strength: float = 1.7
+    dab_strength: float = 1.8
     dab_spread: float = 0.4
-    background: float = 0.16
+    background: float = 0.18
     dab_background: float = 0.02
-    white: Vector = (237.0, 236.0, 232.0)
+    white: Vector = (238.0, 237.0, 233.0)
     blur_um: float = 0.35
-    sharpening: float = 0.0
+    sharpening: float = 0.3
     contrast: float = 1.0
     noise: float = 2.0
 
@@ -116,65 +119,113 @@ def haematoxylin_and_eosin(od: FloatArray) -> FloatArray:
     return np.ascontiguousarray(vectors) if plausible else standard
 
 
+_SEEN_HAEMATOXYLIN = (
+    (0.67, 0.56, 0.47),
+    (0.75, 0.58, 0.33),
+    (0.77, 0.53, 0.36),
+    (0.65, 0.63, 0.43),
+    (0.60, 0.72, 0.34),
+)
+_SEEN_DAB = ((0.29, 0.57, 0.77), (0.35, 0.54, 0.76), (0.40, 0.67, 0.62), (0.40, 0.58, 0.71))
+_SEEN_TISSUE = (
+    (0.48, 0.53, 0.70),
+    (0.60, 0.56, 0.57),
+    (0.63, 0.56, 0.54),
+    (0.60, 0.60, 0.53),
+    (0.51, 0.58, 0.64),
+)
+_SEEN_WHITE = (
+    (226, 222, 212),
+    (222, 231, 224),
+    (248, 249, 250),
+    (234, 230, 236),
+    (238, 236, 210),
+    (244, 243, 241),
+)
+
+
 def random_look(seed: int) -> Look:
-    """A look drawn from the range seen in published Ki-67 pictures of five laboratories."""
+    """A look drawn from between those of five laboratories' published Ki-67 pictures, and a little beyond."""
     rng = np.random.default_rng([seed, 1009])
-    haematoxylin = unit(np.array([0.69, 0.61, 0.38]) + rng.normal(0, [0.07, 0.07, 0.07]))
-    dab = unit(np.array([0.45, 0.61, 0.65]) + rng.normal(0, [0.06, 0.05, 0.05]))
-    gray = rng.uniform(222, 252)
-    white = np.clip(gray + rng.normal(0, [5, 4, 9]), 195, 254)
-    crisp = rng.random() < 0.45
+    crisp = rng.random() < 0.5
     return Look(
-        haematoxylin=_as_vector(haematoxylin),
-        dab=_as_vector(dab),
+        haematoxylin=_between(_SEEN_HAEMATOXYLIN, rng, scatter=0.03),
+        dab=_between(_SEEN_DAB, rng, scatter=0.03),
+        tissue=_between(_SEEN_TISSUE, rng, scatter=0.02),
         counterstain=float(np.clip(0.62 * np.exp(rng.normal(0, 0.35)), 0.2, 1.3)),
-        dab_strength=float(np.clip(1.7 * np.exp(rng.normal(0, 0.4)), 0.8, 4.5)),
+        dab_strength=float(np.clip(1.8 * np.exp(rng.normal(0, 0.4)), 0.9, 4.5)),
         dab_spread=float(rng.uniform(0.25, 0.65)),
-        background=float(rng.uniform(0.06, 0.28)),
+        background=float(np.exp(rng.uniform(np.log(0.05), np.log(0.32)))),
         dab_background=float(rng.choice([0.0, 0.02, 0.06], p=[0.4, 0.4, 0.2]) * rng.uniform(0.5, 1.5)),
-        white=_as_vector(np.asarray(white, np.float32)),
-        blur_um=float(rng.uniform(0.15, 0.35) if crisp else rng.uniform(0.3, 0.75)),
-        sharpening=float(rng.uniform(0.5, 1.6) if crisp else 0.0),
-        contrast=float(rng.uniform(1.0, 1.35) if crisp else rng.uniform(0.95, 1.1)),
-        noise=float(rng.uniform(0.5, 4.0)),
+        white=_white_between(rng),
+        blur_um=float(rng.uniform(0.15, 0.35) if crisp else rng.uniform(0.3, 0.8)),
+        sharpening=float(rng.uniform(0.5, 1.6) if crisp else rng.choice([0.0, 0.3])),
+        contrast=float(rng.uniform(1.0, 1.3) if crisp else rng.uniform(0.95, 1.1)),
+        noise=float(np.exp(rng.uniform(np.log(0.6), np.log(5.0)))),
     )
 
 
-def develop(
-    counterstain: FloatArray, dab: FloatArray, *, look: Look, mpp: float, noise: FloatArray | None = None
-) -> ByteArray:
-    """H×W amounts of both stains (density norms) → H×W×3 RGB: Beer–Lambert, optics, scanner, camera noise.
+def _mixture(seen: tuple[tuple[float, ...], ...], rng: np.random.Generator) -> FloatArray:
+    """A point near one of the seen ones, drawn towards another."""
+    one, two = rng.choice(len(seen), 2)
+    share = rng.uniform(0, 0.5)
+    return np.asarray((1 - share) * np.array(seen[one]) + share * np.array(seen[two]), np.float32)
 
-    `noise` is H×W (or H×W×3) of unit variance; None gives none. Blur and sharpening reach 4 SD:
-    see `develop_margin_px` when a picture is developed in tiles.
+
+def _between(seen: tuple[Vector, ...], rng: np.random.Generator, *, scatter: float) -> Vector:
+    mixed = _mixture(seen, rng) + rng.normal(0, scatter, 3)
+    return _as_vector(unit(np.maximum(mixed, 0.05)))
+
+
+def _white_between(rng: np.random.Generator) -> Vector:
+    mixed = _mixture(_SEEN_WHITE, rng) + rng.normal(0, 4) + rng.normal(0, 2, 3)
+    return _as_vector(np.asarray(np.clip(mixed, 195, 254), np.float32))
+
+
+def develop(
+    counterstain: FloatArray,
+    dab: FloatArray,
+    tissue: FloatArray,
+    *,
+    look: Look,
+    mpp: float,
+    noise: FloatArray | None = None,
+) -> ByteArray:
+    """H×W densities of haematoxylin, DAB and unstained tissue → H×W×3 RGB: Beer–Lambert, optics, camera.
+
+    `noise` is H×W or H×W×3 of unit variance; None gives none. A pixel depends on those within
+    `develop_margin_px` of it alone.
     """
-    stains = unit([look.haematoxylin, look.dab])
-    od = counterstain[..., None] * stains[0] + dab[..., None] * stains[1]
-    rgb = transmitted(od, look.white)
+    vectors = unit([look.haematoxylin, look.dab, look.tissue])
+    light = np.empty((*counterstain.shape, 3), np.float32)
+    for channel in range(3):
+        od = counterstain * vectors[0, channel]
+        od += dab * vectors[1, channel]
+        od += tissue * vectors[2, channel]
+        np.exp(np.negative(od, out=od), out=od)
+        light[..., channel] = od * np.float32(look.white[channel])
     sigma = look.blur_um / mpp
-    if sigma > 0.2:
-        rgb = _gaussian(rgb, sigma)
+    if sigma > _NO_BLUR_PX:
+        light = _gaussian(light, sigma)
     if look.sharpening > 0:
-        rgb += look.sharpening * (rgb - _gaussian(rgb, _halo_sigma(mpp)))
+        light += np.float32(look.sharpening) * (light - _gaussian(light, _HALO_UM / mpp))
     if look.contrast != 1.0:
         pivot = 0.7 * np.asarray(look.white, np.float32)
-        rgb = (rgb - pivot) * look.contrast + pivot
+        light = (light - pivot) * np.float32(look.contrast) + pivot
     if noise is not None:
-        rgb += look.noise * (noise[..., None] if noise.ndim == 2 else noise)
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+        light += np.float32(look.noise) * (noise[..., None] if noise.ndim == 2 else noise)
+    np.rint(light, out=light)
+    return np.clip(light, 0, 255, out=light).astype(np.uint8)
 
 
 def develop_margin_px(look: Look, *, mpp: float) -> int:
     """Pixels around a tile on which its inner pixels depend in `develop`."""
-    return _radius(look.blur_um / mpp) + (_radius(_halo_sigma(mpp)) if look.sharpening > 0 else 0)
-
-
-def _halo_sigma(mpp: float) -> float:
-    return 0.6 / mpp
+    blur = _radius(look.blur_um / mpp) if look.blur_um / mpp > _NO_BLUR_PX else 0
+    return blur + (_radius(_HALO_UM / mpp) if look.sharpening > 0 else 0)
 
 
 def _radius(sigma: float) -> int:
-    return int(np.ceil(4 * sigma))
+    return int(np.ceil(3 * sigma))
 
 
 def _gaussian(image: FloatArray, sigma: float) -> FloatArray:

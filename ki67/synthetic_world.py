@@ -36,7 +36,10 @@ class Architecture:
     within the tumor mask). `other_positive_share`: share of stromal nuclei and lymphocytes that take DAB.
     `hot_spots`: SD over the region of the log-odds of being positive (0: the same odds everywhere).
     `vesicular`: 0 dense even chromatin, 1 pale with a dark rim. `clefts`: how often nests are retracted
-    from their stroma. `everywhere`: all is tumor, one density, nothing else.
+    from their stroma. `irregularity`: how far borders leave the ellipse, `darkness_spread`: log SD of the
+    counterstain between nuclei, `granularity` of the cytoplasm, `stroma`: density of fibres relative to
+    cytoplasm, `specks`: strength of DAB debris smaller than a nucleus. `everywhere`: all is tumor, of one
+    density, and nothing else.
     """
 
     nest_um: float = 170.0
@@ -53,6 +56,11 @@ class Architecture:
     hot_spots: float = 0.0
     vesicular: float = 0.5
     clefts: float = 0.3
+    irregularity: float = 0.11
+    darkness_spread: float = 0.2
+    granularity: float = 0.2
+    stroma: float = 0.8
+    specks: float = 0.0
     everywhere: bool = False
 
 
@@ -65,14 +73,19 @@ def random_architecture(seed: int) -> Architecture:
         septum_um=float(rng.choice([0.0, 1.0]) * rng.uniform(4, 16)),
         septum_period_um=float(rng.uniform(100, 260)),
         nucleus_um=float(np.clip(rng.normal(8.3, 1.0), 6.0, 10.5)),
-        nucleus_spread=float(rng.uniform(0.05, 0.2)),
-        elongation=float(rng.uniform(1.08, 1.6)),
+        nucleus_spread=float(rng.uniform(0.07, 0.22)),
+        elongation=float(rng.uniform(1.1, 1.6)),
         packing=float(rng.uniform(0.92, 1.3)),
         lymphocytes=float(rng.beta(1.2, 2.5)),
         infiltrating_share=float(rng.uniform(0, 0.05)),
         other_positive_share=float(rng.uniform(0, 0.06)),
         vesicular=float(rng.uniform(0, 1)),
         clefts=float(rng.uniform(0, 0.8)),
+        irregularity=float(rng.uniform(0.07, 0.17)),
+        darkness_spread=float(rng.uniform(0.12, 0.35)),
+        granularity=float(rng.uniform(0.08, 0.45)),
+        stroma=float(rng.uniform(0.3, 1.2)),
+        specks=float(rng.choice([0.0, 1.0], p=[0.6, 0.4]) * rng.uniform(0.3, 1.0)),
     )
 
 
@@ -219,7 +232,8 @@ class World:
         in_stroma = depth < -2.5
         infiltrating = in_nest & (draw < a.infiltrating_share)
         lymphocyte = infiltrating | (in_stroma & (draw < lymphocytes))
-        spindle = in_stroma & ~lymphocyte & (draw > 0.84)
+        spindles = np.clip(0.07 - 0.03 * crowd, 0.015, 0.14)
+        spindle = in_stroma & ~lymphocyte & (draw > 1 - spindles)
         kind = np.where(lymphocyte, LYMPHOCYTE, np.where(spindle, SPINDLE, TUMOR)).astype(np.int8)
         return kind, in_nest | lymphocyte | spindle
 
@@ -232,10 +246,10 @@ class World:
         ratio = 1 + (a.elongation - 1) * (0.4 + 0.75 * shape)
         radius = a.nucleus_um / 2 * np.exp(np.clip(a.nucleus_spread * size, -0.4, 0.4))
         ratio = np.where(
-            kind == LYMPHOCYTE, 1.03 + 0.08 * shape, np.where(kind == SPINDLE, 2.6 + 1.2 * shape, ratio)
+            kind == LYMPHOCYTE, 1.03 + 0.08 * shape, np.where(kind == SPINDLE, 2.0 + 1.3 * shape, ratio)
         )
         radius = np.where(kind == LYMPHOCYTE, 3.0 * np.exp(0.08 * size), radius)
-        radius = np.where(kind == SPINDLE, 3.0 * np.exp(0.15 * size), radius)
+        radius = np.where(kind == SPINDLE, 2.9 * np.exp(0.22 * size), radius)
         return radius * np.sqrt(ratio), radius / np.sqrt(ratio)
 
     def _angles(

@@ -7,7 +7,7 @@ or, where only a tumor mask is drawn, as haematoxylin blobs found inside it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -78,6 +78,9 @@ def redraw_as_ki67(
     _check(rgb, positive_share=positive_share, nuclei=nuclei, tumor_mask=tumor_mask)
     rng = np.random.default_rng([seed, 2003])
     look = look or random_look(seed)
+    look = replace(
+        look, sharpening=look.sharpening / 3
+    )  # the field has been sharpened once by its own scanner
     haematoxylin, eosin = _amounts(rgb)
     typical, nuclear = _nuclear_stain(haematoxylin, mpp=mpp)
     if nuclei is not None:
@@ -91,9 +94,9 @@ def redraw_as_ki67(
         areas, is_tumor = _blobs(haematoxylin, nuclear, inside, mpp=mpp)
         positive = is_tumor & (rng.random(len(is_tumor)) < positive_share)
         labels = None
-    counterstain, dab = _stain(haematoxylin / typical, eosin, areas, positive, look=look, mpp=mpp, rng=rng)
+    amounts = _stain(haematoxylin / typical, eosin, areas, positive, look=look, mpp=mpp, rng=rng)
     noise = rng.standard_normal(rgb.shape[:2], np.float32)
-    return Redrawn(develop(counterstain, dab, look=look, mpp=mpp, noise=noise), labels)
+    return Redrawn(develop(*amounts, look=look, mpp=mpp, noise=noise), labels)
 
 
 def _check(
@@ -203,25 +206,27 @@ def _stain(
     look: Look,
     mpp: float,
     rng: np.random.Generator,
-) -> tuple[FloatArray, FloatArray]:
-    """Counterstain and DAB amounts (H×W). `haematoxylin` is relative to a typical nucleus (about 1)."""
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Counterstain, DAB and bare tissue (H×W). `haematoxylin` is relative to a typical nucleus (about 1)."""
     strength = np.zeros(len(positive) + 1, np.float32)
     spread = np.exp(rng.normal(0, look.dab_spread, len(positive)))
-    strength[1:] = np.where(positive, np.clip(look.dab_strength * spread, 0.45, 6.0), 0)
+    strength[1:] = np.where(positive, np.clip(look.dab_strength * spread, 0.5, 6.0), 0)
     laid = strength[areas]
-    soft = cv2.GaussianBlur(laid, (0, 0), max(0.35 / mpp, 0.3))
-    grain = _noise(areas.shape, rng, sigma_px=max(0.45 / mpp, 0.5))
-    clumps = _noise(areas.shape, rng, sigma_px=max(1.3 / mpp, 0.8))
+    soft = cv2.GaussianBlur(laid, (0, 0), max(0.3 / mpp, 0.3))
+    grain = _noise(areas.shape, rng, sigma_px=max(0.4 / mpp, 0.5))
+    clumps = _noise(areas.shape, rng, sigma_px=max(1.1 / mpp, 0.8))
     local = np.clip(haematoxylin, 0.2, 2.0) ** 0.35
-    texture = np.exp(rng.uniform(0.08, 0.3) * grain + rng.uniform(0.05, 0.3) * clumps) * local
-    tissue = np.clip(0.6 * np.minimum(eosin, 1.0) + 0.4 * np.minimum(haematoxylin, 1.0), 0, 1)
-    dab = soft * texture + look.dab_background * (0.4 + tissue) * np.exp(0.3 * clumps)
-    in_nucleus = cv2.GaussianBlur((areas > 0).astype(np.float32), (0, 0), max(0.5 / mpp, 0.4))
-    kept = look.background + (1 - look.background) * np.maximum(in_nucleus, np.clip(haematoxylin - 0.6, 0, 1))
-    counterstain = look.counterstain * (kept * haematoxylin + look.background * np.minimum(eosin, 1.2))
-    covered = cv2.GaussianBlur((laid > 0).astype(np.float32), (0, 0), max(0.35 / mpp, 0.3))
-    counterstain *= 1 - rng.uniform(0.0, 0.6) * covered
-    return counterstain.astype(np.float32), dab.astype(np.float32)
+    texture = np.exp(rng.uniform(0.05, 0.25) * grain + rng.uniform(0.05, 0.3) * clumps) * local
+    unstained = np.clip(0.7 * np.minimum(eosin, 1.3) + 0.3 * np.minimum(haematoxylin, 1.0), 0, None)
+    halo = rng.uniform(0, 0.06) * cv2.GaussianBlur(laid, (0, 0), 2.0 / mpp)
+    dab = soft * texture + halo + look.dab_background * (0.4 + unstained) * np.exp(0.3 * clumps)
+    in_nucleus = cv2.GaussianBlur((areas > 0).astype(np.float32), (0, 0), max(0.4 / mpp, 0.4))
+    broad = cv2.GaussianBlur(haematoxylin, (0, 0), 0.9 / mpp)
+    kept = np.maximum(in_nucleus, np.clip(2 * broad - 0.9, 0.12, 1))
+    covered = cv2.GaussianBlur((laid > 0).astype(np.float32), (0, 0), max(0.3 / mpp, 0.3))
+    counterstain = look.counterstain * kept * haematoxylin * (1 - rng.uniform(0.3, 0.9) * covered)
+    tissue = look.background * unstained * np.exp(0.15 * grain)
+    return counterstain.astype(np.float32), dab.astype(np.float32), tissue.astype(np.float32)
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator, *, sigma_px: float) -> FloatArray:
