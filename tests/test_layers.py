@@ -37,7 +37,7 @@ ONLY_IN = {
     "alembic": {"db"},
     "plotly": {"ki67.charts", "pages"},
 }
-VALUES = {"types", "errors", "settings", "index", "sites", "numbers", "__init__"}
+VALUES = {"types", "errors", "settings", "atomic", "index", "sites", "numbers", "answers", "__init__"}
 
 
 def part_of(module: str) -> str:
