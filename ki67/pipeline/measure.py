@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from ki67.pipeline.intervals import (
 from ki67.pipeline.outlines import Outline, dice, rasterize
 from ki67.pipeline.quality import Found, quality_flags
 from ki67.pipeline.regions import (
+    BoolArray,
     Region,
     TumorArea,
     area_mm2,
@@ -59,25 +61,17 @@ def measure(
     if threshold is None:
         raise ValueError("a stored run holds the score threshold that was used")
     errors = read_error_model(error_model) if error_model is not None else None
-    candidates = record.candidates
-    region = region_of(record)
+    region, mpp = region_of(record), record.pixel_size.mpp
     area = tumor_area(record, outline=outline, use_outline=use_outline)
-    found = region.contains(candidates.x_px, candidates.y_px) & (candidates.score >= threshold)
-    counted = found & area.contains(candidates.x_px, candidates.y_px)
-    positive = int(np.count_nonzero(counted & candidates.is_positive))
-    negative = int(np.count_nonzero(counted)) - positive
-    nuclei = Nuclei(
-        candidates.x_px[counted].astype(np.float64),
-        candidates.y_px[counted].astype(np.float64),
-        candidates.is_positive[counted],
-    )
-    mpp = record.pixel_size.mpp
-    counting = wilson(positive, negative)
-    resampled = _bootstrap(nuclei, region, mpp=mpp, seed=record.seed)
-    sampling = sampling_interval(counting, resampled)
-    total, total_reason = _total(positive, negative, sampling=sampling, errors=errors)
+    found, counted = _count(record, region, area, threshold=threshold)
+    nuclei = _nuclei(record, counted)
+    positive = int(np.count_nonzero(nuclei.is_positive))
+    negative = len(nuclei.is_positive) - positive
+    intervals = _intervals(nuclei, region, mpp=mpp, seed=record.seed)
+    total, total_reason = _total(positive, negative, sampling=intervals.sampling, errors=errors)
     tissue_mm2 = area_mm2(probability_mask(record.tissue_map, 0.5), region, mpp=mpp)
     tumor_mm2 = area_mm2(area.mask, region, mpp=mpp)
+    seen = Found(positive + negative, tissue_mm2, tumor_mm2, _uncovered_share(record, area))
     spot, spot_reason = find_hot_spot(
         nuclei, area, record.tissue_map, mpp=mpp, seed=record.seed, error_model=errors
     )
@@ -85,19 +79,16 @@ def measure(
         positive=positive,
         negative=negative,
         reason=None if positive + negative else _why_not(tissue_mm2, tumor_mm2),
-        wilson=counting,
-        bootstrap=resampled,
-        sampling=sampling,
+        wilson=intervals.wilson,
+        bootstrap=intervals.bootstrap,
+        sampling=intervals.sampling,
         total=total,
         total_reason=total_reason,
         tumor_area_mm2=tumor_mm2,
         tissue_area_mm2=tissue_mm2,
         hot_spot=spot,
         hot_spot_reason=spot_reason,
-        flags=quality_flags(
-            record,
-            Found(positive + negative, tissue_mm2, tumor_mm2, _uncovered_share(record, area)),
-        ),
+        flags=quality_flags(record, seen),
         outline_dice=_outline_dice(record, region, outline),
         counted=counted,
         found=found,
@@ -106,13 +97,41 @@ def measure(
     )
 
 
-def _bootstrap(nuclei: Nuclei, region: Region, *, mpp: float, seed: int) -> Interval | None:
-    return block_bootstrap(
+@dataclass(frozen=True)
+class _Intervals:
+    wilson: Interval | None
+    bootstrap: Interval | None
+    sampling: Interval | None
+
+
+def _count(
+    record: RunRecord, region: Region, area: TumorArea, *, threshold: float
+) -> tuple[BoolArray, BoolArray]:
+    """Which candidates are nuclei of the region, and which of these count."""
+    candidates = record.candidates
+    found = region.contains(candidates.x_px, candidates.y_px) & (candidates.score >= threshold)
+    return found, found & area.contains(candidates.x_px, candidates.y_px)
+
+
+def _nuclei(record: RunRecord, counted: BoolArray) -> Nuclei:
+    candidates = record.candidates
+    return Nuclei(
+        candidates.x_px[counted].astype(np.float64),
+        candidates.y_px[counted].astype(np.float64),
+        candidates.is_positive[counted],
+    )
+
+
+def _intervals(nuclei: Nuclei, region: Region, *, mpp: float, seed: int) -> _Intervals:
+    positive = int(np.count_nonzero(nuclei.is_positive))
+    counting = wilson(positive, len(nuclei.is_positive) - positive)
+    resampled = block_bootstrap(
         (nuclei.x_px - region.left_px) * mpp,
         (nuclei.y_px - region.top_px) * mpp,
         nuclei.is_positive,
         seed=seed,
     )
+    return _Intervals(counting, resampled, sampling_interval(counting, resampled))
 
 
 def _total(

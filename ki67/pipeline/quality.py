@@ -17,7 +17,7 @@ from ki67.numbers import count, decimal, pixel_size
 from ki67.types import ByteArray, Flag, RunRecord
 
 FEWEST_NUCLEI = 500
-# share of eosin's and violet hues: Ki-67 fields at most 0.18, H&E of colon, lung and seven organs at least 0.9
+# share of violet to pink hues: Ki-67 fields at most 0.18; H&E of colon, lung, seven organs above 0.5
 MOST_PINK = 0.5
 # fine: 0.33 and more on sharp fields at 0.5 µm/px, 0.17-0.31 when blurred by 1 µm
 LEAST_FINE = 0.27
@@ -29,7 +29,7 @@ _PINK_HUES = (265.0, 350.0)
 
 @dataclass(frozen=True)
 class Found:
-    """What was found, as far as a flag asks for it; `uncovered_share` 0-1 of the outline that is counted in."""
+    """What was found, as far as flags ask; `uncovered_share`: 0-1 of the outline that is counted in."""
 
     tumor_nuclei: int
     tissue_area_mm2: float
