@@ -23,6 +23,7 @@ from ki67.pipeline.formats import (
     Header,
     Level,
     damaged,
+    first_bytes,
     grayscale,
     not_rgb,
     too_deep,
@@ -187,7 +188,7 @@ def _jpeg_header(frame: tuple[int, int, int, int, int], mpp: float | None, *, na
 def decode_whole(path: Path, *, name: str) -> ByteArray:
     """H×W×3 RGB of a PNG or JPEG of at most `DECODED_WHOLE_PX` pixels."""
     try:
-        pixels = _open_rgb(path, page=None, name=name).numpy()
+        pixels = open_rgb(path, page=None, name=name).numpy()
     except pyvips.Error as error:
         raise damaged(name) from error
     return np.ascontiguousarray(pixels)
@@ -201,8 +202,8 @@ def convert_to_tiles(path: Path, out: Path, *, page: int | None, name: str) -> N
     """
     part = out.with_name(out.name + ".part")
     try:
-        image = _open_rgb(path, page=page, name=name)
-        _check_space(out.parent, image.width * image.height * 3, name=name)
+        image = open_rgb(path, page=page, name=name)
+        check_space(out.parent, image.width * image.height * 3, name=name)
         image.tiffsave(
             str(part),
             tile=True,
@@ -214,7 +215,7 @@ def convert_to_tiles(path: Path, out: Path, *, page: int | None, name: str) -> N
         part.replace(out)
     except pyvips.Error as error:
         if "space left" in str(error):
-            raise _no_space(out.parent, name=name) from error
+            raise no_space(name) from error
         raise damaged(name) from error
     except OSError as error:
         raise PictureError(
@@ -224,12 +225,14 @@ def convert_to_tiles(path: Path, out: Path, *, page: int | None, name: str) -> N
         part.unlink(missing_ok=True)
 
 
-def _open_rgb(path: Path, *, page: int | None, name: str) -> pyvips.Image:
+def open_rgb(path: Path, *, page: int | None, name: str) -> pyvips.Image:
     """A lazy 3-band 8-bit image, alpha laid on white, its colors as stored (no profile applied)."""
     options = {} if page is None else {"page": page}
-    image = pyvips.Image.new_from_file(
-        str(path), access="sequential", fail_on="truncated", revalidate=True, **options
-    )
+    # libjpeg only warns of damaged data and paints them gray; libpng also warns of harmless color profiles
+    fail_on = "warning" if first_bytes(path, 2, name=name) == b"\xff\xd8" else "truncated"
+    # by a source: libvips takes [...] in a file's name for options, and remembers files by name
+    source = pyvips.Source.new_from_file(str(path))
+    image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on=fail_on, **options)
     if image.hasalpha():
         image = image.flatten(background=255)
     if image.bands != 3 or image.format != "uchar":
@@ -237,12 +240,14 @@ def _open_rgb(path: Path, *, page: int | None, name: str) -> pyvips.Image:
     return image
 
 
-def _check_space(folder: Path, needed: int, *, name: str) -> None:
+def check_space(folder: Path, needed: int, *, name: str) -> None:
+    """Raises `PictureError` when a folder's disk has no room for a temporary copy of `needed` bytes."""
     if shutil.disk_usage(folder).free < needed * 1.05:
-        raise _no_space(folder, name=name, needed=needed)
+        raise no_space(name, needed=needed)
 
 
-def _no_space(folder: Path, *, name: str, needed: int | None = None) -> PictureError:
+def no_space(name: str, *, needed: int | None = None) -> PictureError:
+    """The disk is full."""
     size = f" of {needed / 1e9:.1f} GB" if needed else ""
     return PictureError(
         f"“{name}” needs a temporary copy{size}, and the disk has no room for it: "

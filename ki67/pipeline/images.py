@@ -83,7 +83,7 @@ class Picture(Protocol):
 
 
 @dataclass(frozen=True)
-class _Found:
+class Found:
     """A file's header with what is needed to open it. `directories`: of a TIFF, else empty."""
 
     family: Family
@@ -99,7 +99,7 @@ def probe(path: Path, *, name: str | None = None, max_pixels: int | None = None)
     32 px a side, or larger than `max_pixels` (default 2^32; 500 million for PNG, JPEG and large
     stripped TIFF, which must be unpacked first). A picture whose pixel size is unknown passes.
     """
-    return _examine(path, name=name or path.name, max_pixels=max_pixels).header.info
+    return examine(path, name=name or path.name, max_pixels=max_pixels).header.info
 
 
 def open_picture(
@@ -114,25 +114,21 @@ def open_picture(
 
     A large picture that cannot be read by region is unpacked once into a tiled TIFF of the same pixels:
     in `scratch`, where it stays and is found again, or in a temporary folder that goes with `close`.
-    `pixels_from` names a lossless pyramid of the same picture (`make_pyramid`) to read pixels from.
+    `pixels_from` names the pyramid made of the same picture (`make_pyramid`): where it was made without
+    loss, because the picture had to be unpacked, the pixels are read from it.
     """
     name = name or path.name
-    found = _examine(path, name=name, max_pixels=max_pixels)
+    found = examine(path, name=name, max_pixels=max_pixels)
     info = found.header.info
-    if pixels_from is not None:
-        return OpenedPicture(_same_pixels(pixels_from, info, name=name), info)
     if found.family == "slide":
         return OpenedPicture(SlideSource(path, name=name), info)
     if not found.header.decoded_first:
         return OpenedPicture(TiffSource(path, found.directories, name=name), info)
     if not found.directories and info.width_px * info.height_px <= DECODED_WHOLE_PX:
         return OpenedPicture(ArraySource(decode_whole(path, name=name)), info)
+    if pixels_from is not None:
+        return OpenedPicture(_same_pixels(pixels_from, info, name=name), info)
     return _open_converted(path, found, scratch=scratch, name=name)
-
-
-def read_by_region(path: Path, *, name: str | None = None) -> bool:
-    """Whether a picture's pixels can be read by region as they lie (large PNG and JPEG cannot)."""
-    return not _examine(path, name=name or path.name, max_pixels=None).header.decoded_first
 
 
 def is_multi_file(path: Path) -> bool:
@@ -166,7 +162,8 @@ def _files_of(path: Path) -> list[Path]:
     return [path] if vendor is None else slide_files(path, vendor=vendor)
 
 
-def _examine(path: Path, *, name: str, max_pixels: int | None) -> _Found:
+def examine(path: Path, *, name: str, max_pixels: int | None) -> Found:
+    """A picture's header and how to open it; raises as `probe`."""
     vendor = vendor_of(path) if path.is_file() else None
     family = family_of(path, vendor=vendor, name=name)
     directories: tuple[Directory, ...] = ()
@@ -179,7 +176,7 @@ def _examine(path: Path, *, name: str, max_pixels: int | None) -> _Found:
     else:
         header = read_jpeg_header(path, name=name)
     check_size(header, name=name, max_pixels=max_pixels)
-    return _Found(family, header, directories)
+    return Found(family, header, directories)
 
 
 def _same_pixels(pixels: Path, info: PictureInfo, *, name: str) -> PixelSource:
@@ -189,7 +186,7 @@ def _same_pixels(pixels: Path, info: PictureInfo, *, name: str) -> PixelSource:
     return TiffSource(pixels, directories, name=name)
 
 
-def _open_converted(path: Path, found: _Found, *, scratch: Path | None, name: str) -> OpenedPicture:
+def _open_converted(path: Path, found: Found, *, scratch: Path | None, name: str) -> OpenedPicture:
     page = found.directories[0].index if found.directories else None
     if scratch is None:
         folder = tempfile.TemporaryDirectory(prefix="ki67-", ignore_cleanup_errors=True)
