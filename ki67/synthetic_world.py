@@ -20,7 +20,7 @@ from ki67.types import FloatArray
 TUMOR, SPINDLE, LYMPHOCYTE = 0, 1, 2
 
 _CELL_UM = 5.5
-_REACH_UM = 24.0  # two nuclei farther apart never meet, and no nucleus is drawn farther than this
+_REACH_UM = 21.0  # two nuclei farther apart never meet, and no nucleus is drawn farther than this
 _Floats = npt.NDArray[np.float64]
 
 
@@ -35,11 +35,11 @@ class Architecture:
     they fill. `infiltrating_share`: share of the candidates inside nests that are lymphocytes (`other`
     within the tumor mask). `other_positive_share`: share of stromal nuclei and lymphocytes that take DAB.
     `hot_spots`: SD over the region of the log-odds of being positive (0: the same odds everywhere).
-    `vesicular`: 0 dense even chromatin, 1 pale with a dark rim. `clefts`: how often nests are retracted
-    from their stroma. `irregularity`: how far borders leave the ellipse, `darkness_spread`: log SD of the
-    counterstain between nuclei, `granularity` of the cytoplasm, `stroma`: density of fibres relative to
-    cytoplasm, `specks`: strength of DAB debris smaller than a nucleus. `everywhere`: all is tumor, of one
-    density, and nothing else.
+    `vesicular`: 0 dense even chromatin, 1 pale with a dark rim. `irregularity`: how far borders leave the
+    ellipse, `darkness_spread`: log SD of the counterstain between nuclei. `granularity` of the cytoplasm,
+    `stroma`: density of fibres relative to it, `specks`: strength of DAB debris smaller than a nucleus.
+    `clefts`: how often nests are retracted from their stroma, `lumina`: how often they have openings.
+    `everywhere`: all is tumor, of one density, and nothing else.
     """
 
     nest_um: float = 170.0
@@ -59,6 +59,7 @@ class Architecture:
     irregularity: float = 0.11
     darkness_spread: float = 0.2
     granularity: float = 0.2
+    lumina: float = 0.0
     stroma: float = 0.8
     specks: float = 0.0
     everywhere: bool = False
@@ -75,7 +76,7 @@ def random_architecture(seed: int) -> Architecture:
         nucleus_um=float(np.clip(rng.normal(8.3, 1.0), 6.0, 10.5)),
         nucleus_spread=float(rng.uniform(0.07, 0.22)),
         elongation=float(rng.uniform(1.1, 1.6)),
-        packing=float(rng.uniform(0.92, 1.3)),
+        packing=float(rng.uniform(0.85, 1.2)),
         lymphocytes=float(rng.beta(1.2, 2.5)),
         infiltrating_share=float(rng.uniform(0, 0.05)),
         other_positive_share=float(rng.uniform(0, 0.06)),
@@ -84,6 +85,7 @@ def random_architecture(seed: int) -> Architecture:
         irregularity=float(rng.uniform(0.07, 0.17)),
         darkness_spread=float(rng.uniform(0.12, 0.35)),
         granularity=float(rng.uniform(0.08, 0.45)),
+        lumina=float(rng.choice([0.0, 1.0], p=[0.6, 0.4]) * rng.uniform(0.2, 1.0)),
         stroma=float(rng.uniform(0.3, 1.2)),
         specks=float(rng.choice([0.0, 1.0], p=[0.6, 0.4]) * rng.uniform(0.3, 1.0)),
     )
@@ -160,19 +162,47 @@ class World:
             depth = np.minimum(depth, wall)
         return np.asarray(depth, np.float32)
 
+    def openings(self, window: Window, depth: FloatArray) -> FloatArray:
+        """Height×width, 0-1: bare glass in clefts along nests, vessels of the stroma, lumina of glands."""
+        if self.architecture.everywhere:
+            return np.zeros((window.height, window.width), np.float32)
+        return self._openings(
+            depth,
+            smooth_noise(window, seed=self.seed, stream=8, period_um=55.0),
+            smooth_noise(window, seed=self.seed, stream=9, period_um=27.0),
+        )
+
+    def openings_at(self, x_um: _Floats, y_um: _Floats, depth: FloatArray) -> FloatArray:
+        """The same at points."""
+        return self._openings(
+            depth,
+            smooth_noise_at(x_um, y_um, seed=self.seed, stream=8, period_um=55.0),
+            smooth_noise_at(x_um, y_um, seed=self.seed, stream=9, period_um=27.0),
+        )
+
+    def _openings(self, depth: FloatArray, coarse: FloatArray, fine: FloatArray) -> FloatArray:
+        a = self.architecture
+        wavy = depth + np.float32(4) + fine
+        cleft = np.clip(1.8 + 0.6 * fine - np.abs(wavy), 0, 1)
+        cleft *= np.clip((coarse + np.float32(2.4 * a.clefts - 1.5)) * 3, 0, 1)
+        gap = np.clip((coarse + 0.4 * fine - 1.5) * 4, 0, 1) * np.clip((-depth - 6) / 3, 0, 1)
+        lumen = np.clip((0.5 * fine - coarse - np.float32(2.6 - 1.6 * a.lumina)) * 5, 0, 1)
+        lumen *= np.clip((depth - 11) / 3, 0, 1)
+        return np.asarray(np.maximum(np.maximum(cleft, gap), lumen), np.float32)
+
     def fibre_phase_at(self, x_um: _Floats, y_um: _Floats) -> _Floats:
         """Fibres run along the lines of equal phase (µm) at points; the window's form: `fibre_phase`."""
         cos, sin = self._fibre_direction()
-        bend = smooth_noise_at(x_um, y_um, seed=self.seed, stream=4, period_um=90.0)
-        return np.asarray(x_um * cos + y_um * sin + 28.0 * bend, np.float64)
+        bend = smooth_noise_at(x_um, y_um, seed=self.seed, stream=4, period_um=80.0)
+        return np.asarray(x_um * cos + y_um * sin + 34.0 * bend, np.float64)
 
     def fibre_phase(self, window: Window) -> FloatArray:
         """Height×width phase of the fibres in µm, modulo 2,520 µm to stay exact far from the corner."""
         cos, sin = self._fibre_direction()
-        bend = smooth_noise(window, seed=self.seed, stream=4, period_um=90.0)
+        bend = smooth_noise(window, seed=self.seed, stream=4, period_um=80.0)
         along = np.mod(window.x_um * cos, 2520.0).astype(np.float32)[None, :]
         down = np.mod(window.y_um * sin, 2520.0).astype(np.float32)[:, None]
-        return np.asarray(along + down + np.float32(28) * bend, np.float32)
+        return np.asarray(along + down + np.float32(34) * bend, np.float32)
 
     def _fibre_direction(self) -> tuple[float, float]:
         cell = np.zeros(1, np.int64)
@@ -235,21 +265,22 @@ class World:
         spindles = np.clip(0.07 - 0.03 * crowd, 0.015, 0.14)
         spindle = in_stroma & ~lymphocyte & (draw > 1 - spindles)
         kind = np.where(lymphocyte, LYMPHOCYTE, np.where(spindle, SPINDLE, TUMOR)).astype(np.int8)
-        return kind, in_nest | lymphocyte | spindle
+        present = in_nest | lymphocyte | spindle
+        return kind, present & (self.openings_at(x_um, y_um, depth) < 0.3)
 
     def _axes(
         self, kind: npt.NDArray[np.int8], ix: npt.NDArray[np.int64], iy: npt.NDArray[np.int64]
     ) -> tuple[_Floats, _Floats]:
         a = self.architecture
         size = normal(self.seed, 15, ix, iy).astype(np.float64)
-        shape = np.abs(normal(self.seed, 16, ix, iy)).astype(np.float64)
+        shape = np.minimum(np.abs(normal(self.seed, 16, ix, iy)), 2.2).astype(np.float64)
         ratio = 1 + (a.elongation - 1) * (0.4 + 0.75 * shape)
         radius = a.nucleus_um / 2 * np.exp(np.clip(a.nucleus_spread * size, -0.4, 0.4))
         ratio = np.where(
             kind == LYMPHOCYTE, 1.03 + 0.08 * shape, np.where(kind == SPINDLE, 2.0 + 1.3 * shape, ratio)
         )
         radius = np.where(kind == LYMPHOCYTE, 3.0 * np.exp(0.08 * size), radius)
-        radius = np.where(kind == SPINDLE, 2.9 * np.exp(0.22 * size), radius)
+        radius = np.where(kind == SPINDLE, 2.9 * np.exp(np.clip(0.22 * size, -0.5, 0.4)), radius)
         return radius * np.sqrt(ratio), radius / np.sqrt(ratio)
 
     def _angles(

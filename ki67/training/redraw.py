@@ -82,19 +82,19 @@ def redraw_as_ki67(
         look, sharpening=look.sharpening / 3
     )  # the field has been sharpened once by its own scanner
     haematoxylin, eosin = _amounts(rgb)
-    typical, nuclear = _nuclear_stain(haematoxylin, mpp=mpp)
+    stain = _read_stain(haematoxylin, mpp=mpp)
     if nuclei is not None:
-        areas = _areas(nuclei, nuclear, mpp=mpp)
+        areas = _areas(nuclei, stain, mpp=mpp)
         is_tumor = nuclei.kinds == "tumor"
         positive = is_tumor & (rng.random(len(is_tumor)) < positive_share)
         labels = np.where(positive, "positive", np.where(is_tumor, "negative", ""))
         labels = np.where(nuclei.kinds == "other", "other", labels)
     else:
         inside = np.zeros(rgb.shape[:2], bool) if tumor_mask is None else _as_bool(tumor_mask)
-        areas, is_tumor = _blobs(haematoxylin, nuclear, inside, mpp=mpp)
+        areas, is_tumor = _blobs(stain, inside, mpp=mpp)
         positive = is_tumor & (rng.random(len(is_tumor)) < positive_share)
         labels = None
-    amounts = _stain(haematoxylin / typical, eosin, areas, positive, look=look, mpp=mpp, rng=rng)
+    amounts = _stain(haematoxylin / stain.typical, eosin, areas, positive, look=look, mpp=mpp, rng=rng)
     noise = rng.standard_normal(rgb.shape[:2], np.float32)
     return Redrawn(develop(*amounts, look=look, mpp=mpp, noise=noise), labels)
 
@@ -140,20 +140,36 @@ def _amounts(rgb: ByteArray) -> tuple[FloatArray, FloatArray]:
     return np.ascontiguousarray(amounts[..., 0]), np.ascontiguousarray(amounts[..., 1])
 
 
-def _nuclear_stain(haematoxylin: FloatArray, *, mpp: float) -> tuple[float, Bools]:
-    """Amount of a typical nucleus, and the pixels that are nuclear by their haematoxylin (Otsu)."""
+@dataclass(frozen=True)
+class _Stained:
+    """Haematoxylin of a field (H×W) read once: lightly smoothed, its nuclear threshold, a typical nucleus."""
+
+    raw: FloatArray
+    smooth: FloatArray
+    threshold: float
+    typical: float
+
+    @property
+    def nuclear(self) -> Bools:
+        return np.asarray(self.smooth > self.threshold)
+
+
+def _read_stain(haematoxylin: FloatArray, *, mpp: float) -> _Stained:
+    """Nuclear pixels by Otsu's threshold on what is left of the haematoxylin."""
     smooth = cv2.GaussianBlur(haematoxylin, (0, 0), max(0.5 / mpp, 0.4))
     top = max(float(np.percentile(smooth, 99.5)), 0.05)
     scaled = np.clip(smooth * (255 / top), 0, 255).astype(np.uint8)
-    threshold, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    nuclear = scaled > threshold
+    level, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    nuclear = smooth > level * top / 255
     typical = float(np.median(smooth[nuclear])) if nuclear.any() else top
-    return max(typical, 0.05), nuclear
+    return _Stained(
+        haematoxylin, np.asarray(smooth, np.float32), float(level) * top / 255, max(typical, 0.05)
+    )
 
 
-def _areas(nuclei: TypedNuclei, nuclear: Bools, *, mpp: float) -> IntArray:
+def _areas(nuclei: TypedNuclei, stain: _Stained, *, mpp: float) -> IntArray:
     """H×W map: 1 + index of the nucleus whose area a pixel belongs to, 0 for none."""
-    areas = np.zeros(nuclear.shape, np.int32)
+    areas = np.zeros(stain.smooth.shape, np.int32)
     by_point = np.ones(len(nuclei.x_px), bool)
     if nuclei.instances is not None and nuclei.ids is not None:
         lookup = np.zeros(int(nuclei.instances.max(initial=0)) + 1, np.int32)
@@ -162,11 +178,30 @@ def _areas(nuclei: TypedNuclei, nuclear: Bools, *, mpp: float) -> IntArray:
         areas = lookup[nuclei.instances]
         by_point = ~known
     if by_point.any():
-        around, distance = _nearest(nuclear.shape, nuclei.x_px[by_point], nuclei.y_px[by_point])
-        around = (np.flatnonzero(by_point).astype(np.int32) + 1)[around]
-        takes = (areas == 0) & ((nuclear & (distance < _REACH_UM / mpp)) | (distance < _CORE_UM / mpp))
-        areas[takes] = around[takes]
+        around, takes = _around_points(nuclei.x_px[by_point], nuclei.y_px[by_point], stain, mpp=mpp)
+        takes &= areas == 0
+        areas[takes] = (np.flatnonzero(by_point).astype(np.int32) + 1)[around][takes]
     return areas
+
+
+def _around_points(
+    x_px: npt.NDArray[np.floating], y_px: npt.NDArray[np.floating], stain: _Stained, *, mpp: float
+) -> tuple[IntArray, Bools]:
+    """Nearest point of each pixel, and whether the pixel belongs to that point's nucleus.
+
+    It does near the centre, and within reach where the haematoxylin comes near that of the centre.
+    """
+    around, distance = _nearest(stain.smooth.shape, x_px, y_px)
+    cols = np.clip(np.rint(x_px), 0, stain.smooth.shape[1] - 1).astype(np.int32)
+    rows = np.clip(np.rint(y_px), 0, stain.smooth.shape[0] - 1).astype(np.int32)
+    middle = cv2.GaussianBlur(stain.raw, (0, 0), 1.3 / mpp)[rows, cols]
+    level = np.maximum(0.65 * middle, 0.6 * stain.threshold)[around]
+    dense = cv2.GaussianBlur(stain.raw, (0, 0), 0.8 / mpp) > level
+    takes = (dense & (distance < _REACH_UM / mpp)) | (distance < _CORE_UM / mpp)
+    side = max(3, 2 * round(0.9 / mpp) + 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    smooth = cv2.morphologyEx(takes.astype(np.uint8), cv2.MORPH_OPEN, disc)
+    return around, smooth > 0
 
 
 def _nearest(shape: tuple[int, ...], x_px: npt.ArrayLike, y_px: npt.ArrayLike) -> tuple[IntArray, FloatArray]:
@@ -183,9 +218,10 @@ def _nearest(shape: tuple[int, ...], x_px: npt.ArrayLike, y_px: npt.ArrayLike) -
     return index_of_cell[cell], np.asarray(distance, np.float32)
 
 
-def _blobs(haematoxylin: FloatArray, nuclear: Bools, inside: Bools, *, mpp: float) -> tuple[IntArray, Bools]:
+def _blobs(stain: _Stained, inside: Bools, *, mpp: float) -> tuple[IntArray, Bools]:
     """Area map of haematoxylin blobs (split at their peaks), and which of them are centred in `inside`."""
-    smooth = cv2.GaussianBlur(haematoxylin, (0, 0), 1.3 / mpp)
+    nuclear = stain.nuclear
+    smooth = cv2.GaussianBlur(stain.raw, (0, 0), 1.3 / mpp)
     reach = max(3, 2 * round(2.5 / mpp) + 1)
     peaks = (smooth == cv2.dilate(smooth, np.ones((reach, reach), np.uint8))) & nuclear
     rows, cols = np.nonzero(peaks)
