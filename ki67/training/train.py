@@ -72,6 +72,9 @@ class Material:
     synthetic_side_px: int = 384
 
 
+DEFAULT_MATERIAL = Material()
+
+
 def train_model(
     task: Task,
     *,
@@ -80,7 +83,7 @@ def train_model(
     plan: Plan,
     start: Start,
     naming: Naming,
-    material: Material = Material(),
+    material: Material = DEFAULT_MATERIAL,
     hold_out_folds: int = 5,
     resume: bool = False,
     report: ReportProgress = no_progress,
@@ -123,7 +126,7 @@ def train_on(
     plan: Plan,
     start: Start,
     naming: Naming,
-    material: Material = Material(),
+    material: Material = DEFAULT_MATERIAL,
     resume: bool = False,
     report: ReportProgress = no_progress,
     cancelled: IsCancelled = never_cancelled,
