@@ -211,7 +211,7 @@ class _RegionWriter:
                 dtype=np.uint8,
                 bigtiff=self.width * self.height > 1_200_000_000,
                 tile=(_FILE_TILE_PX, _FILE_TILE_PX),
-                photometric="ycbcr" if jpeg else "rgb",
+                photometric="rgb",
                 compression="jpeg" if jpeg else "adobe_deflate",
                 compressionargs={"level": 90} if jpeg else {"level": 6},
                 subsampling=(1, 1) if jpeg else None,
