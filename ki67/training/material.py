@@ -1,8 +1,9 @@
 """From annotated pictures to plates: read, bring to 0.5 µm/px, paint the target; redraw H&E as Ki-67.
 
-A picture whose nuclei carry Ki-67 labels is taken as it is. A picture with typed but unlabelled
-nuclei, or with a drawn tumor mask alone, is H&E: it serves after redrawing as Ki-67, for the tumor
-net also as it is. Synthetic regions add pictures whose truth is exact.
+A picture whose nuclei carry Ki-67 labels is taken as it is, as is one with a drawn tumor mask that
+does not look like H&E. The others (typed but unlabelled nuclei, or H&E with a drawn mask) serve after
+redrawing as Ki-67; those with a drawn mask teach the tumor net as they are, too. Synthetic regions
+add pictures whose truth is exact.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from ki67.errors import TrainingError
 from ki67.pipeline.cards import NET_MPP, Task
+from ki67.pipeline.quality import MOST_PINK, quality_inputs
 from ki67.synthetic import make_region
 from ki67.training.folder import (
     TUMOR_KINDS,
@@ -77,6 +79,12 @@ def plates_of(task: Task, fields: Sequence[AnnotatedField], *, seed: int, redraw
 def synthetic_plates(task: Task, *, count: int, side_px: int, seed: int) -> list[Plate]:
     """`count` synthetic regions of `side_px` at 0.5 µm/px with varied looks and positive shares."""
     return [_synthetic(task, side_px=side_px, seed=seed + i) for i in range(count)]
+
+
+def looks_like_h_and_e(rgb: ByteArray) -> bool:
+    """Whether most of the stained pixels are pink to violet, as the quality flag for H&E has it."""
+    everywhere = np.ones(rgb.shape[:2], bool)
+    return quality_inputs(rgb, everywhere, []).get("pink_share", 0.0) >= MOST_PINK
 
 
 def at_net_scale(field_mpp: float, rgb: ByteArray) -> ByteArray:
@@ -159,7 +167,7 @@ def redrawn(
 def _plates(task: Task, field: AnnotatedField, *, seed: int, redraws: int) -> Iterator[Plate]:
     rgb = at_net_scale(field.mpp, read_rgb(field))
     nuclei = read_nuclei(field)
-    if field.labelled:
+    if field.labelled or (field.tumor_file is not None and nuclei is None and not looks_like_h_and_e(rgb)):
         yield _plate(task, field, rgb, nuclei, source=field.source)
         return
     for version in range(redraws):
