@@ -1,0 +1,132 @@
+"""`train`, `evaluate` and `crossval`: from parsed options to the training package, and a table for people."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from ki67.pipeline.cards import Task, default_model_set, read_model_set
+from ki67.settings import load_settings
+from ki67.training.folder import read_folder
+from ki67.types import Progress, ReportProgress
+
+
+def run_train(chosen: argparse.Namespace) -> int:
+    """Train one net into a model folder."""
+    settings = load_settings()
+    for folder in chosen.data:
+        read_folder(folder)
+    from ki67.training.loop import Plan
+    from ki67.training.train import Naming, Start, train_model
+
+    plan = Plan(chosen.task, chosen.patches, seed=chosen.seed, batch=chosen.batch, device=settings.device)
+    with _bar(f"train {chosen.task}") as report:
+        card = train_model(
+            chosen.task,
+            data=chosen.data,
+            out=chosen.out,
+            plan=plan,
+            start=Start(encoder_weights=chosen.encoder_weights, init=chosen.init),
+            naming=Naming(name=chosen.name or chosen.out.resolve().name),
+            resume=chosen.resume,
+            report=report,
+        )
+    print(f"{chosen.out}: {card.name} {card.version}, encoder from {card.encoder_init}, {card.figures}")
+    return 0
+
+
+def run_evaluate(chosen: argparse.Namespace) -> int:
+    """Print the figures of a model set on an annotated folder; write them with `--out`."""
+    settings = load_settings()
+    models = read_model_set(chosen.models or settings.models or default_model_set())
+    read_folder(chosen.data)
+    from ki67.pipeline.backends import choose_backend
+    from ki67.training.evaluate import evaluate_folder, read_patients, summaries_json, write_evaluation
+
+    backend = choose_backend(
+        models.folder,
+        device=settings.device,
+        backend=settings.backend,
+        with_tumor=models.tumor is not None,
+    )
+    patients = read_patients(chosen.patients) if chosen.patients else None
+    with _bar("evaluate") as report:
+        evaluation = evaluate_folder(
+            chosen.data, models=models, backend=backend, patients=patients, report=report
+        )
+    if chosen.out:
+        write_evaluation(chosen.out, evaluation)
+    _print_figures(summaries_json(evaluation.figures))
+    return 0
+
+
+def run_crossval(chosen: argparse.Namespace) -> int:
+    """Train and evaluate fold by fold; print the pooled figures."""
+    settings = load_settings()
+    for folder in (chosen.data, *chosen.also):
+        read_folder(folder)
+    from ki67.training.crossval import Scheme, Trial, cross_validate
+    from ki67.training.loop import Plan
+
+    tasks: tuple[Task, ...] = ("tumor", "cells") if chosen.task == "both" else (chosen.task,)
+    plans = tuple(Plan(task, chosen.patches, seed=chosen.seed, device=settings.device) for task in tasks)
+    leave_out = tuple(tuple(entry.split(",")) for entry in chosen.leave_out or ())
+    with _bar("crossval") as report:
+        pooled = cross_validate(
+            chosen.data,
+            also=chosen.also,
+            scheme=Scheme(folds=chosen.folds, leave_out=leave_out),
+            trial=Trial(plans=plans, init=chosen.init, device=settings.device, backend=settings.backend),
+            seed=chosen.seed,
+            out=chosen.out,
+            report=report,
+        )
+    _print_figures(pooled)
+    return 0
+
+
+def _print_figures(figures: dict[str, Any]) -> None:
+    """A line for each source and way of counting; pictures the model was trained on stay apart."""
+    rows = [("all", figures["headline"]), *figures["by_source"].items()]
+    if figures["headline_reason"]:
+        print(f"No headline: {figures['headline_reason']}.")
+    rows.append(("(trained on)", figures["on_training_pictures"]))
+    heads = (("n", 4), ("F1 4 µm", 9), ("precision", 11), ("recall", 8), ("MAE", 7), ("bias", 7))
+    print(f"{'source':<14}{'step 1':<10}" + "".join(f"{head:>{width}}" for head, width in heads))
+    for source, steps in rows:
+        for step, summary in steps.items():
+            if summary:
+                _print_row(source, step.removesuffix("_step_1"), summary)
+    if figures["tumor_dice"] is not None:
+        print(f"tumor Dice {figures['tumor_dice']:.3f} where masks were drawn")
+
+
+def _print_row(source: str, step: str, summary: dict[str, Any]) -> None:
+    index = summary["index"]
+    numbers = [summary["f1"], summary["precision"], summary["recall"]]
+    shown = "".join(
+        f"{'–' if value is None else f'{value:.3f}':>{width}}"
+        for value, width in zip(numbers, (9, 11, 8), strict=True)
+    )
+    errors = "".join(
+        f"{'–' if value is None else f'{value:.1f}':>7}" for value in (index["mean_absolute"], index["bias"])
+    )
+    print(f"{source:<14}{step:<10}{summary['fields']:>4}{shown}{errors}")
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[ReportProgress]:
+    """A progress bar on a terminal, nothing into a pipe."""
+    with tqdm(desc=name, disable=not sys.stderr.isatty(), leave=False) as bar:
+
+        def report(step: Progress) -> None:
+            bar.set_description(f"{name}: {step.stage}", refresh=False)
+            bar.total, bar.n = step.total, step.done
+            bar.refresh()
+
+        yield report
