@@ -38,7 +38,8 @@ def find_nuclei(probabilities: FloatArray, rules: PeakRules) -> Candidates:
     """
     heat = _smooth(probabilities[0] + probabilities[1], rules.smoothing_px)
     x, y = _peaks(heat, rules.floor)
-    cols, rows = np.rint(x).astype(np.intp), np.rint(y).astype(np.intp)
+    cols = np.minimum(np.rint(x).astype(np.intp), heat.shape[1] - 1)
+    rows = np.minimum(np.rint(y).astype(np.intp), heat.shape[0] - 1)
     score = np.clip(heat[rows, cols], 0, 1)
     keep = strongest(x, y, score, min_distance=rules.min_distance_px)
     x, y, score, cols, rows = x[keep], y[keep], score[keep], cols[keep], rows[keep]

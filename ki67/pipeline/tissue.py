@@ -18,9 +18,12 @@ from ki67.types import ByteArray, FloatArray, GridMap, Rect
 
 LOW_POWER_MPP = 8.0
 BLOCK_CELLS = 128  # a block of 128 × 128 low-power pixels is read at a time
-WHITE_PERCENTILE = 99.0
-WHITE_RANGE = (200.0, 255.0)  # without glass in view the brightest tissue is no white point
-THRESHOLD_RANGE = (0.02, 0.05)  # optical density; above scanner shading, below pale stroma
+GLASS_LOWEST = 205  # darkest channel of empty glass
+GLASS_COLOR = 14  # its largest difference between channels
+GLASS_PERCENTILE = 75.0  # pale stroma may hide among it
+GLASS_SHARE = 0.002  # of the picture; less is no glass but a few bright cells
+USUAL_WHITE = (240.0, 240.0, 240.0)
+THRESHOLD_RANGE = (0.02, 0.04)  # optical density; above scanner shading, below pale stroma
 FILL_BLACK = 16  # scanners fill what they did not scan with black
 CLOSING_CELLS = 3  # gaps up to 24 µm between nuclei and fibres belong to the tissue
 MARGIN_CELLS = 1
@@ -76,17 +79,21 @@ def measure_light(
 ) -> tuple[tuple[float, float, float], float]:
     """White point (RGB of empty glass, 0-255) and tissue threshold (optical density); given ones stay.
 
-    The white point is a high percentile of each channel and the threshold is Otsu's, both kept within
-    a sane range: so a picture without glass stays whole and one without tissue empty.
+    Glass is what is bright and nearly without color; a percentile of it is the white point, and Otsu's
+    threshold, kept within a sane range, parts it from tissue. A picture without glass has a usual
+    white point and the lowest threshold: it stays whole.
     """
+    glass = low_power[(low_power.min(axis=2) >= GLASS_LOWEST) & (np.ptp(low_power, axis=2) <= GLASS_COLOR)]
+    in_view = len(glass) >= GLASS_SHARE * low_power.shape[0] * low_power.shape[1]
     if white_point is None:
-        percentiles = np.percentile(low_power.reshape(-1, 3), WHITE_PERCENTILE, axis=0)
-        red, green, blue = (float(value) for value in np.clip(percentiles, *WHITE_RANGE))
+        values = np.percentile(glass, GLASS_PERCENTILE, axis=0) if in_view else USUAL_WHITE
+        red, green, blue = (float(value) for value in values)
         white_point = (red, green, blue)
     if threshold is None:
         density = np.clip(optical_density(low_power, white_point) * 255, 0, 255).astype(np.uint8)
         otsu, _ = cv2.threshold(density.reshape(-1, 1), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-        threshold = float(np.clip(otsu / 255, *THRESHOLD_RANGE))
+        lowest, highest = THRESHOLD_RANGE
+        threshold = min(max(otsu / 255, lowest), highest) if in_view else lowest
     return white_point, threshold
 
 
