@@ -202,8 +202,7 @@ def develop(
         od = counterstain * vectors[0, channel]
         od += dab * vectors[1, channel]
         od += tissue * vectors[2, channel]
-        np.exp(np.negative(od, out=od), out=od)
-        light[..., channel] = od * np.float32(look.white[channel])
+        light[..., channel] = transmitted(od, look.white[channel])
     sigma = look.blur_um / mpp
     if sigma > _NO_BLUR_PX:
         light = _gaussian(light, sigma)

@@ -221,6 +221,7 @@ class _RegionWriter:
             )
         raw = pyvips.Image.rawload(str(folder / "r.raw"), self.width, self.height, 1)
         raw.pngsave(str(folder / "r.png"), compression=3)
+        progress(Progress("draw", self.height, self.height))
 
     def _tiles(self, rows: _CsvWriter, mask: BinaryIO, progress: ReportProgress) -> Iterator[ByteArray]:
         for top in range(0, self.height, _TILE_PX):
@@ -230,7 +231,6 @@ class _RegionWriter:
             for y in range(0, len(band), _FILE_TILE_PX):
                 for x in range(0, self.width, _FILE_TILE_PX):
                     yield np.ascontiguousarray(band[y : y + _FILE_TILE_PX, x : x + _FILE_TILE_PX])
-        progress(Progress("draw", self.height, self.height))
 
     def _band(self, top: int, rows: _CsvWriter) -> tuple[ByteArray, npt.NDArray[np.bool_]]:
         height = min(_TILE_PX, self.height - top)
