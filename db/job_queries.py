@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from db.queries import case_row, now, outline_row, picture_row
@@ -58,6 +58,11 @@ def list_jobs(session: Session, *, open_only: bool) -> list[JobRow]:
     return [job_row(each) for each in session.scalars(query)]
 
 
+def any_waiting(session: Session) -> bool:
+    """Whether a job waits for a worker."""
+    return bool(session.scalar(select(func.count()).where(Job.state == "waiting")))
+
+
 def expired_jobs(session: Session, *, at: datetime) -> list[JobRow]:
     """Running jobs whose lease ran out before `at`."""
     query = _whole_jobs().where(Job.state == "running", Job.lease_until < at)
@@ -80,32 +85,28 @@ def claim_job(session: Session, *, worker: str, run_code: str, lease_seconds: fl
     return job_row(job)
 
 
-def renew_lease(session: Session, code: str, *, worker: str, lease_seconds: float) -> bool | None:
-    """Renews a worker's lease: whether the job is to be cancelled; None when it is no longer the worker's."""
+def renew_lease(
+    session: Session,
+    code: str,
+    *,
+    worker: str,
+    lease_seconds: float,
+    stage: str,
+    done: int,
+    total: int,
+    stage_seconds: dict[str, float],
+) -> bool | None:
+    """Renews a worker's lease and writes how far the job is.
+
+    Returns whether the job is to be cancelled; None when it is no longer this worker's.
+    """
     job = _find(session, code)
     if job is None or job.state != "running" or job.worker != worker:
         return None
     job.heartbeat = now()
     job.lease_until = job.heartbeat + timedelta(seconds=lease_seconds)
+    job.stage, job.done, job.total, job.stage_seconds = stage, done, total, stage_seconds
     return job.cancel_requested
-
-
-def report_progress(
-    session: Session,
-    code: str,
-    *,
-    worker: str,
-    stage: str,
-    done: int,
-    total: int,
-    stage_seconds: dict[str, float],
-) -> None:
-    """Writes how far a worker's job is; nothing happens when the job is no longer the worker's."""
-    session.execute(
-        update(Job)
-        .where(Job.code == code, Job.worker == worker, Job.state == "running")
-        .values(stage=stage, done=done, total=total, stage_seconds=stage_seconds)
-    )
 
 
 def request_cancel(session: Session, code: str) -> None:
@@ -146,6 +147,7 @@ def finish_job(
     job = _find(session, code)
     if job is None or job.state != "running" or job.worker != worker:
         return False
+    job.stage = "index"
     job.result_id = session.scalars(select(Result.id).where(Result.code == result_code)).one()
     job.stage_seconds = stage_seconds
     job.done = job.total

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from db.rows import (
     CaseRow,
+    FileCodes,
     NewPicture,
     NewResult,
     NewRun,
@@ -18,7 +19,7 @@ from db.rows import (
     ResultRow,
     RunRow,
 )
-from db.tables import Case, Outline, Person, Picture, Result, Run
+from db.tables import Case, Job, Outline, Person, Picture, Result, Run
 
 
 def now() -> datetime:
@@ -110,6 +111,16 @@ def run_by_key(session: Session, key: str) -> RunRow | None:
 
 def run_codes(session: Session) -> set[str]:
     return set(session.scalars(select(Run.code)))
+
+
+def codes_of_files(session: Session) -> FileCodes:
+    """Every code that names a file or folder beside the database."""
+    running = session.scalars(select(Job.run_code).where(Job.state == "running"))
+    return FileCodes(
+        pictures=set(session.scalars(select(Picture.code))),
+        runs=run_codes(session) | {code for code in running if code},
+        results=set(session.scalars(select(Result.code))),
+    )
 
 
 def recent_speeds(session: Session, *, machine: str, limit: int) -> list[tuple[float, dict[str, float]]]:

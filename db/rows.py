@@ -8,6 +8,15 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class FileCodes:
+    """The codes that name files and folders beside the database; runs include those being made."""
+
+    pictures: set[str]
+    runs: set[str]
+    results: set[str]
+
+
+@dataclass(frozen=True)
 class CaseRow:
     id: int
     code: str

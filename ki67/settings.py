@@ -93,6 +93,20 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         raise SettingsError(_sentence(error)) from None
 
 
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The environment variables that make `load_settings` give these settings again."""
+    values = {
+        "HOME": str(settings.home),
+        "DATABASE_URL": settings.database_url,
+        "SLIDES": ";".join(f"{name}={folder}" for name, folder in settings.slides.items()),
+        "DEVICE": settings.device,
+        "BACKEND": settings.backend,
+        "MAX_PIXELS": "" if settings.max_pixels is None else str(settings.max_pixels),
+        "MODELS": "" if settings.models is None else str(settings.models),
+    }
+    return {f"{PREFIX}{name}": value for name, value in values.items()}
+
+
 def _parse_roots(text: str) -> dict[str, Path]:
     """`siteA=/mnt/a;siteB=/mnt/b` → names and folders. Raises ValueError with the fault."""
     roots: dict[str, Path] = {}

@@ -1,4 +1,4 @@
-"""An uploaded picture as the store keeps it: its pixels in a tiled TIFF pyramid, and nothing else.
+"""An uploaded picture as the store keeps it: its pixels in a tiled TIFF, and nothing else.
 
 Labels, macro images, patient tags and free text stay behind because they are never copied. JPEG tiles
 are copied as they are; everything else is written without loss from the pixels that the nets would
@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyvips
 import tifffile
 
-from ki67.errors import StoreError
 from ki67.pipeline.images import Picture
-from ki67.study.workplace import FULL, disk_faults
+from ki67.study.workplace import disk_faults
 from ki67.types import ByteArray, Rect
 
 TILE_PX = 512
+DEFLATE_LEVEL = 3
 STRIP_BYTES = 256 << 20
 UM_PER_CM = 10_000.0
 JPEG = 7
@@ -107,36 +106,21 @@ def _copy_tiles(source: Path, levels: list[int], out: Path, mpp: float | None) -
 
 
 def _write_lossless(picture: Picture, out: Path) -> None:
-    """Pixels to uncompressed tiles first, because only a file can be made into a pyramid; then deflate."""
+    """Full resolution only: the nets then see the same pixels as in the original at every scale."""
     info = picture.info
-    flat = out.with_name(f"{out.name}.flat")
-    try:
-        tifffile.imwrite(
-            flat,
-            _pixel_tiles(picture),
-            shape=(info.height_px, info.width_px, 3),
-            dtype=np.uint8,
-            tile=(TILE_PX, TILE_PX),
-            photometric="rgb",
-            bigtiff=True,
-            **_resolution(info.metadata_mpp),
-        )
-        pyvips.Image.new_from_file(str(flat), access="sequential").tiffsave(
-            str(out),
-            tile=True,
-            tile_width=TILE_PX,
-            tile_height=TILE_PX,
-            pyramid=True,
-            compression="deflate",
-            predictor="horizontal",
-            bigtiff=True,
-            keep="none",
-            resunit="cm",
-        )
-    except pyvips.Error as error:
-        raise StoreError(FULL) from error
-    finally:
-        flat.unlink(missing_ok=True)
+    tifffile.imwrite(
+        out,
+        _pixel_tiles(picture),
+        shape=(info.height_px, info.width_px, 3),
+        dtype=np.uint8,
+        tile=(TILE_PX, TILE_PX),
+        photometric="rgb",
+        bigtiff=True,
+        compression="zlib",
+        compressionargs={"level": DEFLATE_LEVEL},
+        predictor=True,
+        **_resolution(info.metadata_mpp),
+    )
 
 
 def _pixel_tiles(picture: Picture) -> Iterator[ByteArray]:

@@ -54,25 +54,27 @@ def shown_name(original_name: str) -> str:
 
 @contextmanager
 def incoming(workplace: Workplace, stream: BinaryIO, original_name: str) -> Iterator[tuple[Path, str]]:
-    """Spools an upload to a file with an opaque name; gives its path and SHA-256, and removes it afterwards.
+    """Spools an upload to a folder of its own, so that no reader takes it for a part of another slide.
+
+    Gives the file's path (with an opaque name) and SHA-256, and removes it afterwards.
 
     Raises:
         StoreError: the disk is full or read-only.
     """
     suffix = PurePosixPath(shown_name(original_name)).suffix
-    name = new_code("u") + (suffix.lower() if SUFFIX.fullmatch(suffix) else "")
-    path = workplace.home / "incoming" / name
+    folder = workplace.home / "incoming" / new_code("u")
+    path = folder / ("upload" + (suffix.lower() if SUFFIX.fullmatch(suffix) else ""))
     digest = hashlib.sha256()
     try:
         with disk_faults():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True)
             with path.open("xb") as target:
                 while chunk := stream.read(CHUNK_BYTES):
                     digest.update(chunk)
                     target.write(chunk)
         yield path, digest.hexdigest()
     finally:
-        path.unlink(missing_ok=True)
+        remove(folder)
 
 
 def sweep(home: Path, *, pictures: set[str], runs: set[str], results: set[str]) -> None:

@@ -7,7 +7,6 @@ never by file name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +21,11 @@ from ki67.errors import PictureError, StoreError
 from ki67.pipeline.images import Picture, is_multi_file, open_picture, probe, sha256_of
 from ki67.pipeline.pyramid import make_pyramid
 from ki67.study import files
+from ki67.study.cases import suggest_case_code
 from ki67.study.clean import write_clean
 from ki67.study.people import Person, require
 from ki67.study.slides import SlideEntry, list_slide_folder, slide_path, slide_roots
-from ki67.study.workplace import Workplace, disk_faults, reading, transaction
+from ki67.study.workplace import UnknownCode, Workplace, disk_faults, reading, transaction
 from ki67.types import ByteArray, PictureInfo
 
 __all__ = [
@@ -44,9 +44,8 @@ __all__ = [
 ]
 
 THUMBNAIL_PX = 512
-FLAT_VIEW_PX = 4096
-CASE_PREFIX = "CASE-"
-CASE_NUMBER = re.compile(r"CASE-(\d{1,9})")
+STORED_NAME = "the stored picture"
+FLAT_VIEW_PX = 1024
 
 
 @dataclass(frozen=True)
@@ -131,10 +130,12 @@ def add_from_slides(workplace: Workplace, person: Person, *, root: str, relative
     if known is not None:
         return known
 
+    limit = workplace.settings.max_pixels
+
     def fill(folder: Path) -> ByteArray:
-        with open_picture(path, name=name, max_pixels=workplace.settings.max_pixels) as picture:
+        with open_picture(path, name=name, max_pixels=limit) as picture:
             if info.levels == 1:
-                make_pyramid(path, folder / files.PYRAMID_NAME)
+                make_pyramid(path, folder / files.PYRAMID_NAME, name=name, max_pixels=limit)
             return picture.thumbnail(THUMBNAIL_PX)
 
     return _add(workplace, person, sha256, info, fill, place=(root, relative))
@@ -147,9 +148,9 @@ def _copy_of(picture: Picture, path: Path) -> Callable[[Path], ByteArray]:
         kept = folder / files.PICTURE_NAME
         write_clean(picture, path, kept)
         pixels = picture.info.width_px * picture.info.height_px
-        stored = probe(kept, name="the stored picture", max_pixels=pixels)
+        stored = probe(kept, name=STORED_NAME, max_pixels=pixels)
         if stored.levels == 1 and max(stored.width_px, stored.height_px) > FLAT_VIEW_PX:
-            make_pyramid(kept, folder / files.PYRAMID_NAME)
+            make_pyramid(kept, folder / files.PYRAMID_NAME, name=STORED_NAME, max_pixels=pixels)
         return picture.thumbnail(THUMBNAIL_PX)
 
     return fill
@@ -248,7 +249,7 @@ def find_picture(workplace: Workplace, code: str) -> PictureRow:
     with reading(workplace) as session:
         row = queries.picture_by_code(session, code)
     if row is None:
-        raise StoreError("There is no picture with this code: choose one from the list.")
+        raise UnknownCode("There is no picture with this code: choose one from the list.")
     return row
 
 
@@ -292,16 +293,3 @@ def thumbnail_jpeg(workplace: Workplace, person: Person, code: str) -> bytes:
         raise StoreError(
             "A picture's preview is missing from the data folder (KI67_HOME): put its backup back."
         ) from error
-
-
-def suggest_case_code(workplace: Workplace, person: Person) -> str:
-    """The next free code of the form CASE-0001."""
-    require(person, "coordinator", doing="add cases")
-    with reading(workplace) as session:
-        return next_case_code(queries.case_codes(session, prefix=CASE_PREFIX))
-
-
-def next_case_code(taken: list[str]) -> str:
-    """The code after the highest number in use."""
-    numbers = [int(found[1]) for code in taken if (found := CASE_NUMBER.fullmatch(code))]
-    return f"{CASE_PREFIX}{max(numbers, default=0) + 1:04d}"

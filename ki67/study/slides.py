@@ -94,9 +94,7 @@ def slide_path(workplace: Workplace, *, root: str, relative: str) -> Path:
         StoreError: no such root, nothing there, or a place outside the root.
     """
     base = folder_of_root(workplace, root)
-    outside = StoreError(
-        f"This path lies outside the slide folder {root}: choose a slide inside it."
-    )
+    outside = StoreError(f"This path lies outside the slide folder {root}: choose a slide inside it.")
     if "\0" in relative or Path(relative).is_absolute() or ".." in Path(relative).parts:
         raise outside
     try:

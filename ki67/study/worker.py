@@ -6,20 +6,212 @@ the only one for its device, however many apps start one.
 
 from __future__ import annotations
 
-from ki67.settings import Settings
+import os
+import subprocess
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from db import job_queries, queries
+from db.engine import Session
+from db.rows import JobRow
+from ki67.errors import Cancelled, Ki67Error, StoreError
+from ki67.settings import Settings, as_environment, load_settings
+from ki67.study import files
+from ki67.study.execute import NetScorer, Scorer, execute
+from ki67.study.jobs import mark_interrupted
+from ki67.study.leases import LEASE_SECONDS, Lease
+from ki67.study.people import ROLES, Person
+from ki67.study.workplace import Workplace, open_workplace, reading, transaction
+
+ROOT = Path(__file__).resolve().parents[2]
+POLL_SECONDS = 0.5
+LOOK_AFTER_SECONDS = 5.0
+RESTART_SECONDS = 2.0
+STOP_SECONDS = 10.0
+CLOSED = "The app was closed during this run; nothing was half-written. Start it again."
+
+
+class _LostLease(Exception):
+    """The job is no longer this worker's; what it found is thrown away."""
+
+
+def work(workplace: Workplace, scorer: Scorer, *, stop: threading.Event) -> None:
+    """Takes jobs until `stop` is set. On the way, marks jobs of dead workers as interrupted."""
+    worker = files.new_code("w")
+    sweep(workplace)
+    waited = LOOK_AFTER_SECONDS
+    while not stop.is_set():
+        if waited >= LOOK_AFTER_SECONDS:
+            mark_interrupted(workplace)
+            waited = 0.0
+        job = _claim(workplace, worker)
+        if job is None:
+            stop.wait(POLL_SECONDS)
+            waited += POLL_SECONDS
+        else:
+            carry_out(workplace, job, scorer, worker=worker, stop=stop)
+
+
+def _claim(workplace: Workplace, worker: str) -> JobRow | None:
+    """The next waiting job, with a lease; the queue is looked at without keeping writers out."""
+    with reading(workplace) as session:
+        if not job_queries.any_waiting(session):
+            return None
+    with transaction(workplace) as session:
+        return job_queries.claim_job(
+            session, worker=worker, run_code=files.new_code("n"), lease_seconds=LEASE_SECONDS
+        )
+
+
+def carry_out(
+    workplace: Workplace, job: JobRow, scorer: Scorer, *, worker: str, stop: threading.Event
+) -> None:
+    """Does one job and writes how it ended: done, cancelled, interrupted or failed with its sentence."""
+    person = Person(code=job.person_code, roles=frozenset(ROLES))
+    with Lease(workplace, job.code, worker=worker, stop=stop) as lease:
+
+        def confirm(session: Session, result_code: str) -> None:
+            seconds = lease.stage_seconds()
+            if lease.cancelled() or not job_queries.finish_job(
+                session, job.code, worker=worker, result_code=result_code, stage_seconds=seconds
+            ):
+                raise _LostLease
+
+        try:
+            execute(
+                workplace,
+                person,
+                job,
+                scorer,
+                run_code=job.run_code or files.new_code("n"),
+                progress=lease.progress,
+                cancelled=lease.cancelled,
+                confirm=confirm,
+            )
+            return
+        except (Cancelled, _LostLease):
+            state, message = ("cancelled", "") if lease.cancel_asked else ("interrupted", CLOSED)
+        except Ki67Error as error:
+            state, message = "failed", str(error)
+        except Exception as error:  # noqa: BLE001  # one job of many: its traceback is kept, the others go on
+            traceback.print_exc()
+            state = "failed"
+            message = f"The software made a mistake ({type(error).__name__}): report it with the app's log."
+    with transaction(workplace) as session:
+        job_queries.close_job(session, job.code, state=state, message=message, worker=worker)
+
+
+def sweep(workplace: Workplace) -> None:
+    """Removes what killed processes left behind; see `files.sweep`."""
+    with reading(workplace) as session:
+        known = queries.codes_of_files(session)
+    files.sweep(workplace.home, pictures=known.pictures, runs=known.runs, results=known.results)
+
+
+def lock_path(settings: Settings) -> Path:
+    """The lock that the worker of a device holds while it lives."""
+    return settings.home / f"worker-{settings.device}.lock"
+
+
+def main() -> int:
+    """The process: works until standard input closes, which it does when the app ends in whatever way."""
+    settings = load_settings()
+    stop = threading.Event()
+    threading.Thread(target=_wait_for_end, args=(stop,), name="parent", daemon=True).start()
+    try:
+        workplace = open_workplace(settings)
+        with FileLock(lock_path(settings), timeout=0):
+            _work_through_faults(workplace, NetScorer(settings), stop)
+    except Timeout:
+        return 0
+    except Ki67Error as error:
+        print(f"ki67 worker: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _work_through_faults(workplace: Workplace, scorer: Scorer, stop: threading.Event) -> None:
+    """`work`, begun anew after the database was away or the disk full for a while."""
+    while not stop.is_set():
+        try:
+            work(workplace, scorer, stop=stop)
+        except StoreError as error:
+            print(f"ki67 worker: {error}", file=sys.stderr)
+            stop.wait(LOOK_AFTER_SECONDS)
+
+
+def _wait_for_end(stop: threading.Event) -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    stop.set()
 
 
 class WorkerHandle:
     """Keeps a worker running while the app lives: starts it anew when it dies, ends it with `stop`."""
 
+    def __init__(self, settings: Settings, command: Sequence[str]) -> None:
+        self._settings = settings
+        self._command = list(command)
+        self._stop = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._look_after, name="worker", daemon=True)
+        self._thread.start()
+
+    @property
+    def process_id(self) -> int | None:
+        """The worker's process, None while another app's worker serves this data folder."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
     def stop(self) -> None:
         """Ends the worker; a running job becomes *interrupted*. A second call does nothing."""
-        raise NotImplementedError
+        self._stop.set()
+        self._thread.join()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin is not None:
+            process.stdin.close()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _look_after(self) -> None:
+        while not self._stop.is_set():
+            if self.process_id is None and self._free():
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    cwd=ROOT,
+                    env={**os.environ, **as_environment(self._settings)},
+                    start_new_session=True,
+                )
+            self._stop.wait(RESTART_SECONDS)
+
+    def _free(self) -> bool:
+        """Whether no worker holds the lock."""
+        try:
+            with FileLock(lock_path(self._settings), timeout=0):
+                return True
+        except (Timeout, OSError):
+            return False
 
 
-def start_worker(settings: Settings) -> WorkerHandle:
+def start_worker(settings: Settings, *, command: Sequence[str] | None = None) -> WorkerHandle:
     """Sees to it that a worker runs for this data folder and returns the handle that ends it.
 
     Several app processes may each call it: one worker runs, and another app's takes over when it ends.
+    `command` replaces the program that is run, for tests.
     """
-    raise NotImplementedError
+    return WorkerHandle(settings, command or [sys.executable, "-m", "ki67.study.worker"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

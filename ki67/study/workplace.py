@@ -37,6 +37,10 @@ DATABASE_FAULTS = {
 }
 
 
+class UnknownCode(StoreError):
+    """Nothing in the store has the code that was asked for."""
+
+
 @dataclass(frozen=True)
 class Workplace:
     """What every service needs: settings and the opened database. Threads may share one."""
