@@ -23,7 +23,7 @@ from ki67.types import Interval
 
 BLOCK_SIDES_UM = (1000.0, 500.0, 250.0, 125.0)
 FEWEST_BLOCKS = 10
-BLOCKS_WANTED = 40
+BLOCKS_WANTED = 16
 RESAMPLES = 2000
 _CHUNK = 250
 NO_ERROR_MODEL = "the model card holds no error model"
@@ -58,8 +58,13 @@ def block_bootstrap(
     """95 % percentile interval of the index over resampled square blocks; None with fewer than 10 blocks.
 
     The nuclei of a block stay together (Davison & Hinkley 1997, section 8.3). Blocks without nuclei
-    do not take part. The side is the first of `sides_um` (µm, descending) that leaves 40 blocks, or
-    else the last. The index is a ratio of sums, so a block with more nuclei weighs more.
+    do not take part. The side is the first of `sides_um` (µm, descending) that leaves 16 blocks, or
+    else the last: in simulated patchy tumors large blocks cover better than many blocks. The index
+    is a ratio of sums, so a block with more nuclei weighs more. The percentiles are widened for the
+    small number of blocks n: not 2.5 % but Phi(sqrt(n / (n - 1)) * t(0.025; n - 1)), as by T. C.
+    Hesterberg, Am Stat 69 (2015) 371-386 ("expanded percentile interval"). Simulated tumors of 1 to
+    16 mm² were covered in 91-97 % with patches of 100 and 200 µm; with patches of 400 µm in 1 mm²,
+    too few to learn from, in 77 %.
     """
     if not len(x_um):
         return None
@@ -77,7 +82,8 @@ def block_bootstrap(
         drawn = rng.multinomial(blocks, shares, size=_CHUNK)
         for positive, total in zip((drawn @ positives).tolist(), (drawn @ totals).tolist(), strict=True):
             estimates.append(ki67_index(positive, total - positive))
-    low, high = np.quantile(np.array(estimates, np.float64), [0.025, 0.975])
+    tail = float(stats.norm.cdf(math.sqrt(blocks / (blocks - 1)) * stats.t.ppf(0.025, blocks - 1)))
+    low, high = np.quantile(np.array(estimates, np.float64), [tail, 1 - tail])
     return Interval(float(low), float(high))
 
 

@@ -55,11 +55,7 @@ def measure(
     `score_threshold` replaces the run's. Raises ModelError when the error model makes no sense,
     ValueError when `use_outline` comes without an outline.
     """
-    if use_outline and outline is None:
-        raise ValueError("use_outline needs an outline")
-    threshold = record.parameters.score_threshold if score_threshold is None else score_threshold
-    if threshold is None:
-        raise ValueError("a stored run holds the score threshold that was used")
+    threshold = _threshold(record, score_threshold)
     errors = read_error_model(error_model) if error_model is not None else None
     region, mpp = region_of(record), record.pixel_size.mpp
     area = tumor_area(record, outline=outline, use_outline=use_outline)
@@ -102,6 +98,13 @@ class _Intervals:
     wilson: Interval | None
     bootstrap: Interval | None
     sampling: Interval | None
+
+
+def _threshold(record: RunRecord, given: float | None) -> float:
+    threshold = record.parameters.score_threshold if given is None else given
+    if threshold is None:
+        raise ValueError("a stored run holds the score threshold that was used")
+    return threshold
 
 
 def _count(

@@ -85,8 +85,11 @@ def tumor_area(record: RunRecord, *, outline: Outline | None, use_outline: bool)
 
     By the order of the counting rule: the outline if it is to replace the map; everything when the
     run was made without the tumor mask (its area is then the tissue); else the stored map at
-    `parameters.tumor_border`. Exclusions of an outline always apply.
+    `parameters.tumor_border`. Exclusions of an outline always apply. Raises ValueError when
+    `use_outline` comes without an outline.
     """
+    if use_outline and outline is None:
+        raise ValueError("use_outline needs an outline")
     region = region_of(record)
     replaces = outline if use_outline else None
     everything = replaces is None and not record.parameters.use_tumor_mask
