@@ -16,7 +16,7 @@ UM_PER_INCH = 25_400.0
 UM_PER_CM = 10_000.0
 _UM_PER_UNIT = {
     "pm": 1e-6,
-    "å": 1e-4,
+    "Å": 1e-4,
     "angstrom": 1e-4,
     "nm": 1e-3,
     "nanometer": 1e-3,
@@ -49,7 +49,8 @@ def um_per_unit(unit: str) -> float | None:
     """Micrometres in a unit of length as OME-XML and ImageJ spell it ("nm", "µm", "inch"), or None."""
     # µ exists twice in Unicode (micro sign, Greek mu); ImageJ also writes it as an escape
     plain = unit.strip().replace("\\u00b5", "µ").replace("\\u00B5", "µ").replace("μ", "µ")
-    return _UM_PER_UNIT.get(plain if plain in _UM_PER_UNIT else plain.lower())
+    is_word = len(plain) > 2  # abbreviations keep their case: Mm is no mm
+    return _UM_PER_UNIT.get(plain.lower() if is_word else plain)
 
 
 def metadata_mpp(x_um: float | None, y_um: float | None, *, name: str) -> float | None:
@@ -60,14 +61,15 @@ def metadata_mpp(x_um: float | None, y_um: float | None, *, name: str) -> float 
     """
     if x_um is None or y_um is None or not (math.isfinite(x_um) and math.isfinite(y_um)):
         return None
-    if not (usable_mpp(x_um) and usable_mpp(y_um)):
+    if min(x_um, y_um) <= 0 or not (usable_mpp(x_um) or usable_mpp(y_um)):
         return None
     if abs(x_um - y_um) > LARGEST_ANISOTROPY * min(x_um, y_um):
         raise PictureError(
             f"“{name}” has pixels that are not square ({x_um:.4g} × {y_um:.4g} µm): "
             "export it again with the same scale in x and y."
         )
-    return x_um if x_um == y_um else (x_um + y_um) / 2
+    mpp = (x_um + y_um) / 2
+    return mpp if usable_mpp(mpp) else None
 
 
 def choose_pixel_size(info: PictureInfo, given: float | None, *, name: str) -> PixelSize:
