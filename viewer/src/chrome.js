@@ -14,6 +14,7 @@ export const MAGNIFICATIONS = [5, 10, 20, 40];
 const UM_PER_SCREEN_PX_AT_1X = 10;
 const LONGEST_BAR_PX = 110;
 const REACH_BELOW_PX = 400;
+const REMARK_MS = 4000;
 
 // 40× is 0.25 µm per screen pixel.
 export function scaleOf(magnification, mpp) {
@@ -88,10 +89,18 @@ export class Chrome {
     }
   }
 
-  say(text, { lasting = false } = {}) {
+  // A passing remark; what `keep` said comes back after it.
+  say(text) {
     clearTimeout(this.timer);
     this.message.textContent = text;
-    if (text && !lasting) this.timer = setTimeout(() => this.say(""), 4000);
+    this.timer = setTimeout(() => (this.message.textContent = this.kept ?? ""), REMARK_MS);
+  }
+
+  // What stays until something else is said; null for nothing.
+  keep(text) {
+    clearTimeout(this.timer);
+    this.kept = text;
+    this.message.textContent = text ?? "";
   }
 }
 

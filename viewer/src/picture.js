@@ -96,7 +96,8 @@ export class PictureView {
     this.info = null;
     this.region.rectangle = rectangle;
     this.region.show();
-    this.chrome.say("Loading the picture…", { lasting: true });
+    this.problem = null;
+    this.chrome.keep("Loading the picture…");
     const base = `/ki67/pictures/${encodeURIComponent(picture)}`;
     try {
       const info = await (await fetchOrThrow(`${base}/info.json`)).json();
@@ -105,7 +106,7 @@ export class PictureView {
       this.region.picture.size = info;
       this.startOpenSeadragon(base);
     } catch (error) {
-      if (picture === this.picture) this.chrome.say(error.message, { lasting: true });
+      if (picture === this.picture) this.fail(error.message);
     }
   }
 
@@ -139,15 +140,20 @@ export class PictureView {
       gestureSettingsPen: { clickToZoom: false, dblClickToZoom: true },
     }));
     osd.addHandler("open", () => this.opened());
-    osd.addHandler("open-failed", () => this.chrome.say("The picture cannot be shown; reload the page.", { lasting: true }));
+    osd.addHandler("open-failed", () => this.fail("The picture cannot be shown; reload the page."));
     osd.addHandler("tile-load-failed", () => this.chrome.say("A part of the picture could not be loaded; zoom or reload the page."));
     osd.addHandler("update-viewport", () => this.draw());
     osd.world.addHandler("add-item", ({ item }) => item.addHandler("fully-loaded-change", (event) => this.loaded(event)));
     osd.addHandler("canvas-click", (event) => event.quick && this.click(event.position));
   }
 
+  fail(sentence) {
+    this.problem = sentence;
+    this.chrome.keep(sentence);
+  }
+
   opened() {
-    this.chrome.say("");
+    this.chrome.keep(this.problem);
     const memory = remembered.get(this.key);
     if (memory?.picture === this.picture && memory.centre) {
       const { viewport } = this.osd;
@@ -176,7 +182,7 @@ export class PictureView {
       this.layerRow.show(overlay);
       this.draw();
     } catch (error) {
-      if (run === this.run) this.chrome.say(error.message, { lasting: true });
+      if (run === this.run) this.fail(error.message);
     }
   }
 
