@@ -175,7 +175,7 @@ def test_damage_in_the_middle_is_refused_and_not_painted_gray(tmp_path: Path, ki
     if kind == "png":
         write_image(path, pixels, format="PNG")
     elif kind == "jpg":
-        write_image(path, colors(100, 75).repeat(4, axis=0).repeat(4, axis=1), format="JPEG")
+        write_image(path, smooth(1200, 900) + pixels.repeat(3, axis=0).repeat(3, axis=1) // 16, format="JPEG")
     else:
         write_tiff(path, pixels, compression="zlib", **({"tile": (64, 64)} if kind == "tiles" else {}))
     data = bytearray(path.read_bytes())

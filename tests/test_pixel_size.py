@@ -76,7 +76,7 @@ def test_a_typed_pixel_size_is_read_with_point_or_comma(text: str, mpp: float) -
 
 @pytest.mark.parametrize("text", ["0", "-1", "50", "abc", "", "nan", "inf", "0.25 µm", "1e-9"])
 def test_a_typed_pixel_size_that_is_none_is_refused_with_a_remedy(text: str) -> None:
-    with pytest.raises(PictureError, match="enter µm per pixel, for example 0.25"):
+    with pytest.raises(PictureError, match="enter µm per pixel, for example"):
         parse_mpp(text)
 
 
