@@ -97,7 +97,8 @@ def test_a_polygon_that_crosses_itself_is_repaired():
         (json.dumps(feature([[[1, 2], ["a", 3], [1, 1]]])).encode(), "broken coordinates"),
         (json.dumps(feature(None)).encode(), "broken coordinates"),
         (
-            b'{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[[0,0],[1,NaN],[1,1],[0,0]]]},'
+            b'{"type": "Feature", "geometry": {"type": "Polygon", '
+            b'"coordinates": [[[0,0],[1,NaN],[1,1],[0,0]]]},'
             b' "properties": {"classification": {"name": "Tumor"}}}',
             "broken coordinates",
         ),

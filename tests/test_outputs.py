@@ -127,9 +127,9 @@ def test_the_cells_table_has_a_row_for_every_nucleus_found(tmp_path):
         0
     ] == "x_px,y_px,label,score,in_tumor,nucleus"
     assert (tmp_path / "x" / "cells.csv").read_text().splitlines()[1:] == [
-        "10.25,11.5,positive,0.9,1,0",
-        "20.0,21.0,negative,0.8,1,1",
-        "600.0,41.0,positive,0.7,0,2",
+        "10.25,11.50,positive,0.9000,1,0",
+        "20.00,21.00,negative,0.8000,1,1",
+        "600.00,41.00,positive,0.7000,0,2",
     ]
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 import shapely
 from shapely.geometry import MultiPolygon
 
@@ -119,17 +118,22 @@ def summary(record: RunRecord, measurement: Measurement, *, image_name: str, sha
 def write_cells_csv(path: Path, record: RunRecord, measurement: Measurement) -> None:
     """One row per nucleus found in the region; `in_tumor` 1 for those that count."""
     candidates, numbers = record.candidates, np.flatnonzero(measurement.found)
-    frame = pd.DataFrame(
-        {
-            "x_px": candidates.x_px[numbers].astype(np.float64).round(2),
-            "y_px": candidates.y_px[numbers].astype(np.float64).round(2),
-            "label": np.where(candidates.is_positive[numbers], "positive", "negative"),
-            "score": candidates.score[numbers].astype(np.float64).round(4),
-            "in_tumor": measurement.counted[numbers].astype(np.int8),
-            "nucleus": numbers,
-        }
-    )
-    frame.to_csv(path, index=False, lineterminator="\n")
+    with path.open("w", encoding="utf-8") as file:
+        file.write("x_px,y_px,label,score,in_tumor,nucleus\n")
+        for start in range(0, len(numbers), _ROWS_AT_ONCE):
+            part = numbers[start : start + _ROWS_AT_ONCE]
+            columns = (
+                candidates.x_px[part].tolist(),
+                candidates.y_px[part].tolist(),
+                np.where(candidates.is_positive[part], "positive", "negative").tolist(),
+                candidates.score[part].tolist(),
+                measurement.counted[part].astype(int).tolist(),
+                part.tolist(),
+            )
+            file.writelines(
+                f"{x:.2f},{y:.2f},{label},{score:.4f},{counts},{number}\n"
+                for x, y, label, score, counts, number in zip(*columns, strict=True)
+            )
 
 
 def write_cells_geojson(path: Path, record: RunRecord, measurement: Measurement) -> None:

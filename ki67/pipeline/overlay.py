@@ -105,12 +105,11 @@ def _tint(canvas: _Canvas, tumor: GridMap, border: float) -> None:
     levels = np.arange(256) / 255
     rising = TUMOR_OPACITY * (0.4 + 0.6 * (levels - border) / max(1 - border, 1e-6))
     opacity = np.where(levels >= border, rising, 0).astype(np.float32)
+    color = np.full((_STRIP_ROWS, width, 3), TUMOR_RGB, np.uint8)
     for row in range(0, height, _STRIP_ROWS):
         part = slice(row, min(row + _STRIP_ROWS, height))
         alpha = opacity[tumor.values[rows[part]][:, cols]] * known[part]
-        bare = canvas.rgb[part].astype(np.float32)
-        tinted = bare + alpha[..., None] * (np.array(TUMOR_RGB, np.float32) - bare)
-        canvas.rgb[part] = np.round(tinted).astype(np.uint8)
+        canvas.rgb[part] = cv2.blendLinear(canvas.rgb[part], color[: len(alpha)], 1 - alpha, alpha)
 
 
 def _draw_shape(
