@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from tqdm import tqdm
 
 from ki67.atomic import write_whole_file
-from ki67.errors import Cancelled, DataError, Ki67Error, StoreError
+from ki67.errors import Cancelled, DataError, Ki67Error, StoreError, UnknownPixelSize
 from ki67.pipeline.cards import ModelSet, default_model_set, read_model_set
 from ki67.pipeline.images import open_picture, probe, sha256_of
 from ki67.pipeline.outlines import Outline, read_outline
@@ -96,8 +96,9 @@ def _readable(options: ScoreOptions, settings: Settings, failures: list[str]) ->
             _check_roi(options.roi, info, path.name)
             jobs.append(_Job(path=path, folder=folder, info=info))
         except Ki67Error as error:
-            failures.append(str(error))
-            print(f"ki67 score: {error}", file=sys.stderr)
+            asked = isinstance(error, UnknownPixelSize) and options.mpp is None
+            failures.append(f"{error} Give it with --mpp." if asked else str(error))
+            print(f"ki67 score: {failures[-1]}", file=sys.stderr)
     return jobs
 
 
