@@ -126,7 +126,7 @@ _SEEN_HAEMATOXYLIN = (
     (0.65, 0.63, 0.43),
     (0.60, 0.72, 0.34),
 )
-_SEEN_DAB = ((0.29, 0.57, 0.77), (0.35, 0.54, 0.76), (0.40, 0.67, 0.62), (0.40, 0.58, 0.71))
+_SEEN_DAB = ((0.28, 0.54, 0.79), (0.34, 0.54, 0.77), (0.37, 0.66, 0.65), (0.38, 0.58, 0.72))
 _SEEN_TISSUE = (
     (0.48, 0.53, 0.70),
     (0.60, 0.56, 0.57),
@@ -153,7 +153,7 @@ def random_look(seed: int) -> Look:
         dab=_between(_SEEN_DAB, rng, scatter=0.03),
         tissue=_between(_SEEN_TISSUE, rng, scatter=0.02),
         counterstain=float(np.clip(0.62 * np.exp(rng.normal(0, 0.35)), 0.2, 1.3)),
-        dab_strength=float(np.clip(1.8 * np.exp(rng.normal(0, 0.4)), 0.9, 4.5)),
+        dab_strength=float(np.clip(1.9 * np.exp(rng.normal(0, 0.45)), 0.9, 4.5)),
         dab_spread=float(rng.uniform(0.25, 0.65)),
         background=float(np.exp(rng.uniform(np.log(0.05), np.log(0.32)))),
         dab_background=float(rng.choice([0.0, 0.02, 0.06], p=[0.4, 0.4, 0.2]) * rng.uniform(0.5, 1.5)),

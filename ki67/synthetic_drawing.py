@@ -78,8 +78,11 @@ def _tissue(scene: Scene, window: Window, depth: FloatArray) -> _Amounts:
 def _draw_nuclei(amounts: _Amounts, nuclei: Nuclei, *, scene: Scene, window: Window) -> None:
     """Lays every nucleus over the tissue, in place."""
     seed = scene.world.seed
+    borders = smooth_noise(window, seed=seed, stream=36, period_um=6.0)
+    borders += np.float32(0.7) * smooth_noise(window, seed=seed, stream=33, period_um=2.8)
+    borders *= np.float32(scene.world.architecture.irregularity)
     noises = (
-        smooth_noise(window, seed=seed, stream=33, period_um=3.4),
+        borders,
         smooth_noise(window, seed=seed, stream=34, period_um=1.5),
         smooth_noise(window, seed=seed, stream=35, period_um=0.8),
     )
@@ -94,7 +97,7 @@ def _draw_nuclei(amounts: _Amounts, nuclei: Nuclei, *, scene: Scene, window: Win
         dx = (x_um[box[1]] - nuclei.x_um[i]).astype(np.float32)[None, :]
         dy = (y_um[box[0]] - nuclei.y_um[i]).astype(np.float32)[:, None]
         border, clumps, grain = (noise[box] for noise in noises)
-        radius = _radius(dx, dy, nuclei, int(i)) + np.float32(scene.world.architecture.irregularity) * border
+        radius = _radius(dx, dy, nuclei, int(i)) + border
         _draw_one(amounts[box], radius, nuclei, int(i), scene=scene, clumps=clumps, grain=grain)
 
 

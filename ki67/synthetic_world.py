@@ -96,7 +96,7 @@ class Nuclei:
     """n nuclei. Centres and semi-axes in µm, `angle` of the major axis in radians (x towards y).
 
     `kind` is TUMOR, SPINDLE or LYMPHOCYTE. `chance`: n×4 numbers, SD 1, for what else varies between
-    them; `order` fixes who is drawn over whom.
+    them. Later ones are drawn over earlier ones.
     """
 
     x_um: _Floats
@@ -107,7 +107,6 @@ class Nuclei:
     semi_minor_um: _Floats
     angle: _Floats
     chance: FloatArray
-    order: _Floats
 
     def __len__(self) -> int:
         return len(self.x_um)
@@ -216,120 +215,107 @@ class World:
         cols = np.arange(np.floor((left - _REACH_UM) / _CELL_UM), np.ceil((right + _REACH_UM) / _CELL_UM))
         rows = np.arange(np.floor((top - _REACH_UM) / _CELL_UM), np.ceil((bottom + _REACH_UM) / _CELL_UM))
         ix, iy = (part.ravel().astype(np.int64) for part in np.meshgrid(cols, rows))
-        candidates = self._candidates(ix, iy)
-        stays = _winners(candidates, self.architecture.packing)
-        within = (candidates.x_um >= left) & (candidates.x_um < right)
-        within &= (candidates.y_um >= top) & (candidates.y_um < bottom)
-        kept = candidates.pick(stays & within)
-        return kept.pick(np.argsort(kept.order, kind="stable"))
-
-    def _candidates(self, ix: npt.NDArray[np.int64], iy: npt.NDArray[np.int64]) -> Nuclei:
-        x_um = (ix + uniform(self.seed, 11, ix, iy)) * _CELL_UM
-        y_um = (iy + uniform(self.seed, 12, ix, iy)) * _CELL_UM
-        depth = self.depth_at(x_um, y_um)
-        kind, present = self._kinds(ix, iy, x_um, y_um, depth)
-        ix, iy, x_um, y_um, kind = ix[present], iy[present], x_um[present], y_um[present], kind[present]
-        chance = np.stack([normal(self.seed, 20 + number, ix, iy) for number in range(4)], axis=1)
-        major, minor = self._axes(kind, ix, iy)
+        spots = self._spots(ix, iy)
+        major, minor = self._axes(spots)
+        order = uniform(self.seed, 13, spots.ix, spots.iy)
+        radius = np.sqrt(major * minor)
+        stays = _winners(spots, radius, order, packing=self.architecture.packing)
+        stays &= (spots.x_um >= left) & (spots.x_um < right) & (spots.y_um >= top) & (spots.y_um < bottom)
+        kept = np.flatnonzero(stays)
+        kept = kept[np.argsort(order[kept], kind="stable")]
+        spots = spots.pick(kept)
         return Nuclei(
-            x_um=x_um,
-            y_um=y_um,
-            kind=kind,
-            positive=self._positive(kind, ix, iy, x_um, y_um),
-            semi_major_um=major,
-            semi_minor_um=minor,
-            angle=self._angles(kind, ix, iy, x_um, y_um),
-            chance=chance,
-            order=uniform(self.seed, 13, ix, iy),
+            x_um=spots.x_um,
+            y_um=spots.y_um,
+            kind=spots.kind,
+            positive=self._positive(spots),
+            semi_major_um=major[kept],
+            semi_minor_um=minor[kept],
+            angle=self._angles(spots),
+            chance=np.stack([normal(self.seed, 20 + i, spots.ix, spots.iy) for i in range(4)], axis=1),
         )
 
-    def _kinds(
-        self,
-        ix: npt.NDArray[np.int64],
-        iy: npt.NDArray[np.int64],
-        x_um: _Floats,
-        y_um: _Floats,
-        depth: FloatArray,
-    ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.bool_]]:
-        """Kind of each candidate, and whether there is one at all (stroma holds fewer than nests)."""
+    def _spots(self, ix: npt.NDArray[np.int64], iy: npt.NDArray[np.int64]) -> _Spots:
+        """The candidates of these cells; stroma holds fewer than nests, bare glass none."""
         a = self.architecture
-        draw = uniform(self.seed, 14, ix, iy)
+        x_um = (ix + uniform(self.seed, 11, ix, iy)) * _CELL_UM
+        y_um = (iy + uniform(self.seed, 12, ix, iy)) * _CELL_UM
         if a.everywhere:
-            return np.full(len(ix), TUMOR, np.int8), np.ones(len(ix), bool)
+            return _Spots(ix, iy, x_um, y_um, np.full(len(ix), TUMOR, np.int8))
+        draw = uniform(self.seed, 14, ix, iy)
+        depth = self.depth_at(x_um, y_um)
         crowd = smooth_noise_at(x_um, y_um, seed=self.seed, stream=6, period_um=110.0)
         lymphocytes = np.clip(0.6 * a.lymphocytes * (0.35 + 0.65 * crowd), 0.01 * a.lymphocytes, 0.75)
-        in_nest = depth > 1.5
-        in_stroma = depth < -2.5
-        infiltrating = in_nest & (draw < a.infiltrating_share)
-        lymphocyte = infiltrating | (in_stroma & (draw < lymphocytes))
+        in_nest, in_stroma = depth > 1.5, depth < -2.5
+        lymphocyte = (in_nest & (draw < a.infiltrating_share)) | (in_stroma & (draw < lymphocytes))
         spindles = np.clip(0.07 - 0.03 * crowd, 0.015, 0.14)
         spindle = in_stroma & ~lymphocyte & (draw > 1 - spindles)
         kind = np.where(lymphocyte, LYMPHOCYTE, np.where(spindle, SPINDLE, TUMOR)).astype(np.int8)
-        present = in_nest | lymphocyte | spindle
-        return kind, present & (self.openings_at(x_um, y_um, depth) < 0.3)
+        here = np.flatnonzero(in_nest | lymphocyte | spindle)
+        here = here[self.openings_at(x_um[here], y_um[here], depth[here]) < 0.3]
+        return _Spots(ix, iy, x_um, y_um, kind).pick(here)
 
-    def _axes(
-        self, kind: npt.NDArray[np.int8], ix: npt.NDArray[np.int64], iy: npt.NDArray[np.int64]
-    ) -> tuple[_Floats, _Floats]:
-        a = self.architecture
-        size = normal(self.seed, 15, ix, iy).astype(np.float64)
-        shape = np.minimum(np.abs(normal(self.seed, 16, ix, iy)), 2.2).astype(np.float64)
+    def _axes(self, spots: _Spots) -> tuple[_Floats, _Floats]:
+        """Semi-axes, major first."""
+        a, kind = self.architecture, spots.kind
+        size = normal(self.seed, 15, spots.ix, spots.iy).astype(np.float64)
+        shape = np.minimum(np.abs(normal(self.seed, 16, spots.ix, spots.iy)), 2.2).astype(np.float64)
         ratio = 1 + (a.elongation - 1) * (0.4 + 0.75 * shape)
+        ratio = np.where(kind == LYMPHOCYTE, 1.03 + 0.08 * shape, ratio)
+        ratio = np.where(kind == SPINDLE, 2.0 + 1.3 * shape, ratio)
         radius = a.nucleus_um / 2 * np.exp(np.clip(a.nucleus_spread * size, -0.4, 0.4))
-        ratio = np.where(
-            kind == LYMPHOCYTE, 1.03 + 0.08 * shape, np.where(kind == SPINDLE, 2.0 + 1.3 * shape, ratio)
-        )
         radius = np.where(kind == LYMPHOCYTE, 3.0 * np.exp(0.08 * size), radius)
         radius = np.where(kind == SPINDLE, 2.9 * np.exp(np.clip(0.22 * size, -0.5, 0.4)), radius)
         return radius * np.sqrt(ratio), radius / np.sqrt(ratio)
 
-    def _angles(
-        self,
-        kind: npt.NDArray[np.int8],
-        ix: npt.NDArray[np.int64],
-        iy: npt.NDArray[np.int64],
-        x_um: _Floats,
-        y_um: _Floats,
-    ) -> _Floats:
+    def _angles(self, spots: _Spots) -> _Floats:
         """Spindles lie along the fibres, tumor nuclei roughly along a slowly turning direction."""
-        step = 1.5
-        down = self.fibre_phase_at(x_um, y_um + step) - self.fibre_phase_at(x_um, y_um - step)
-        right = self.fibre_phase_at(x_um + step, y_um) - self.fibre_phase_at(x_um - step, y_um)
+        x_um, y_um, step = spots.x_um, spots.y_um, 1.5
+        here = self.fibre_phase_at(x_um, y_um)
+        down = self.fibre_phase_at(x_um, y_um + step) - here
+        right = self.fibre_phase_at(x_um + step, y_um) - here
         along = np.arctan2(down, right) + np.pi / 2
-        scatter = np.where(kind == SPINDLE, 0.15, 1.0) * normal(self.seed, 17, ix, iy)
+        scatter = np.where(spots.kind == SPINDLE, 0.15, 1.0) * normal(self.seed, 17, spots.ix, spots.iy)
         return np.asarray(np.mod(along + scatter, np.pi), np.float64)
 
-    def _positive(
-        self,
-        kind: npt.NDArray[np.int8],
-        ix: npt.NDArray[np.int64],
-        iy: npt.NDArray[np.int64],
-        x_um: _Floats,
-        y_um: _Floats,
-    ) -> npt.NDArray[np.bool_]:
+    def _positive(self, spots: _Spots) -> npt.NDArray[np.bool_]:
         a = self.architecture
-        share = np.full(len(kind), self.positive_share)
+        share = np.full(len(spots.kind), self.positive_share)
         if a.hot_spots > 0 and 0 < self.positive_share < 1:
-            field = smooth_noise_at(x_um, y_um, seed=self.seed, stream=7, period_um=450.0)
+            field = smooth_noise_at(spots.x_um, spots.y_um, seed=self.seed, stream=7, period_um=450.0)
             odds = self.positive_share / (1 - self.positive_share) * np.exp(a.hot_spots * field)
             share = odds / (1 + odds)
-        share = np.where(kind == TUMOR, share, a.other_positive_share)
-        return np.asarray(uniform(self.seed, 18, ix, iy) < share)
+        share = np.where(spots.kind == TUMOR, share, a.other_positive_share)
+        return np.asarray(uniform(self.seed, 18, spots.ix, spots.iy) < share)
 
 
-def _winners(candidates: Nuclei, packing: float) -> npt.NDArray[np.bool_]:
+@dataclass(frozen=True)
+class _Spots:
+    """Candidates: their hashed cell, place and kind."""
+
+    ix: npt.NDArray[np.int64]
+    iy: npt.NDArray[np.int64]
+    x_um: _Floats
+    y_um: _Floats
+    kind: npt.NDArray[np.int8]
+
+    def pick(self, which: npt.NDArray[np.int64]) -> _Spots:
+        return _Spots(self.ix[which], self.iy[which], self.x_um[which], self.y_um[which], self.kind[which])
+
+
+def _winners(spots: _Spots, radius: _Floats, order: _Floats, *, packing: float) -> npt.NDArray[np.bool_]:
     """Those that no nucleus of higher priority crowds out (one pass: only neighbours matter)."""
-    stays = np.ones(len(candidates), bool)
-    points = np.stack([candidates.x_um, candidates.y_um], axis=1)
-    radius = np.sqrt(candidates.semi_major_um * candidates.semi_minor_um)
-    pairs = cKDTree(points).query_pairs(
-        min(_REACH_UM, 2.8 * packing * float(radius.max(initial=0))), output_type="ndarray"
-    )
+    stays = np.ones(len(radius), bool)
+    if not len(radius):
+        return stays
+    tree = cKDTree(np.stack([spots.x_um, spots.y_um], axis=1))
+    reach = min(_REACH_UM, 2.01 * max(packing, 0.85) * float(radius.max()))
+    pairs = tree.query_pairs(reach, output_type="ndarray")
     one, two = pairs[:, 0], pairs[:, 1]
-    tumor = (candidates.kind[one] == TUMOR) & (candidates.kind[two] == TUMOR)
+    tumor = (spots.kind[one] == TUMOR) & (spots.kind[two] == TUMOR)
     room = np.where(tumor, packing, 0.85) * (radius[one] + radius[two])
-    away = np.hypot(points[one, 0] - points[two, 0], points[one, 1] - points[two, 1])
+    away = np.hypot(spots.x_um[one] - spots.x_um[two], spots.y_um[one] - spots.y_um[two])
     close = away < room
-    loser = np.where(candidates.order[one] > candidates.order[two], two, one)
+    loser = np.where(order[one] > order[two], two, one)
     stays[loser[close]] = False
     return stays
