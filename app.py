@@ -20,7 +20,7 @@ def main() -> None:
     page = st.navigation(pages, position="top")
     with _shell.errors_in_words():
         page.run()
-    _shell.footer()
+    _shell.end()
 
 
 if __name__ == "__main__":

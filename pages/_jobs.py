@@ -58,7 +58,7 @@ def _open_when_done(tracked: tuple[str, ...], shown: Sequence[JobView]) -> None:
 def _head(shown: Sequence[JobView]) -> None:
     words = {"running": "running", "waiting": "waiting", "done": "scored", "failed": "not scored"}
     counts = [(sum(job.state == state for job in shown), word) for state, word in words.items()]
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with _shell.title_row():
         st.title("Score", anchor=False, width="content")
         badge = ", ".join(f"{number} {word}" for number, word in counts if number)
         if badge:
@@ -94,9 +94,13 @@ def _card_button(job: JobView) -> None:
         if st.button("Cancel", icon=":material/close:", type="tertiary", key=f"cancel_{job.code}"):
             jobs.cancel(_shell.workplace(), _shell.person(), job.code)
             st.rerun()
-    elif st.button("Remove", icon=":material/close:", type="tertiary", key=f"remove_{job.code}"):
-        jobs.remove(_shell.workplace(), _shell.person(), job.code)
-        st.rerun()
+        return
+    with st.container(horizontal=True, width="content"):
+        if job.state == "failed":
+            _start_again(job)
+        if st.button("Remove", icon=":material/close:", type="tertiary", key=f"remove_{job.code}"):
+            jobs.remove(_shell.workplace(), _shell.person(), job.code)
+            st.rerun()
 
 
 def _running(job: JobView) -> None:
@@ -135,7 +139,6 @@ def _waiting(job: JobView, shown: Sequence[JobView]) -> None:
 
 def _failed(job: JobView) -> None:
     st.markdown(f":red[:material/error: **Not scored.**] {_shell.escaped(job.message)}")
-    _start_again(job)
 
 
 def _interrupted(job: JobView) -> None:
@@ -165,6 +168,6 @@ def _done(job: JobView) -> None:
 
 
 def _start_again(job: JobView) -> None:
-    if st.button("Start again", type="tertiary", key=f"restart_{job.code}"):
+    if st.button(":blue[Start again]", type="tertiary", key=f"restart_{job.code}"):
         jobs.restart(_shell.workplace(), _shell.person(), job.code)
         st.rerun()

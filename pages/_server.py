@@ -32,7 +32,7 @@ def workplace() -> Workplace:
 
 
 def routes() -> list[BaseRoute]:
-    """The viewer's routes over the store. A workplace that cannot be opened stops the start with its sentence."""
+    """The viewer's routes over the store; a workplace that cannot be opened stops the start in words."""
     try:
         return viewer_routes.routes(StoreSource(workplace(), local_person()))
     except Ki67Error as error:

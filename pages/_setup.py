@@ -20,7 +20,7 @@ PIXELS_PER_MEGAPIXEL = 1e6
 def show(codes: Sequence[str]) -> None:
     """The setup of the pictures with these codes."""
     stored = [pictures.get_picture(_shell.workplace(), _shell.person(), code) for code in codes]
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with _shell.title_row():
         st.title("Score", anchor=False, width="content")
         st.badge("1 picture" if len(stored) == 1 else f"{len(stored)} pictures", color="gray")
     sentence = st.container()

@@ -9,6 +9,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ki67 import __version__
 from ki67.charts import Mode
@@ -23,17 +24,31 @@ MODE_KEY = "mode"
 
 
 def begin() -> None:
-    """Page settings, theme and logo; called once at the top of every script run."""
+    """Page settings and logo; called once at the top of every script run."""
     st.set_page_config(page_title="Ki-67 validation", page_icon="static/icon.png", layout="wide")
-    with errors_in_words():
-        st.session_state[MODE_KEY] = theme_watch()
     st.logo(f"static/logo-{mode()}.svg", size="large")
+
+
+def end() -> None:
+    """Footer and theme; called once at the bottom. Switching light and dark redraws plots and logo."""
+    _footer()
+    with errors_in_words():
+        seen = theme_watch()
+        if seen != mode():
+            st.session_state[MODE_KEY] = seen
+            st.rerun()
+
+
+def title_row() -> DeltaGenerator:
+    """The row of a page's title and badges; every page's has the same height."""
+    return st.container(horizontal=True, vertical_alignment="center")
 
 
 def mode() -> Mode:
     """Light or dark, as the person sees the app now."""
-    chosen: Mode = st.session_state.get(MODE_KEY, "light")
-    return chosen
+    known: Mode = "dark" if st.context.theme.type == "dark" else "light"
+    seen: Mode = st.session_state.get(MODE_KEY, known)
+    return seen
 
 
 def workplace() -> Workplace:
@@ -60,7 +75,7 @@ def show_error(sentence: str) -> None:
     st.error(escaped(sentence), icon=":material/error:")
 
 
-def footer() -> None:
+def _footer() -> None:
     """Research use only, version, model set."""
     parts = ["Research use only", f"Ki-67 validation {'.'.join(__version__.split('.')[:2])}"]
     try:

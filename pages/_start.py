@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from ki67 import numbers
 from ki67.errors import Ki67Error, ModelError
@@ -11,7 +14,7 @@ from ki67.study.results import ResultRow
 from pages import _pictures, _shell, _slides, _where
 from viewer.component import large_upload
 
-SUFFIXES = ("png", "jpg", "tif", "svs", "ndpi", "mrxs", "scn", "dcm", "bif", "czi", "svslide")
+SUFFIXES = ("png", "jpg", "tif", "svs", "ndpi", "mrxs", "scn", "dcm", "bif", "svslide")
 FAULTS = "start_faults"
 UPLOAD_ROUND = "start_upload_round"
 LAST_RESULTS = 4
@@ -20,17 +23,20 @@ CARD_PICTURE = (300, 180)
 
 def show() -> None:
     """The empty Score page."""
-    st.title("Score", anchor=False)
+    with _shell.title_row():
+        st.title("Score", anchor=False, width="content")
     st.header("Drop Ki-67 pictures to get the tumor area, the marked nuclei and the index.", anchor=False)
-    with st.container(horizontal=True, gap="medium", wrap=True):
+    left, right = st.columns([2, 1], gap="medium")
+    with left:
         bring_pictures()
+    with right:
         _what_happens()
     _last_results()
 
 
 def bring_pictures() -> None:
     """The card that takes pictures: upload, slide folder, demonstration."""
-    with st.container(border=True, width="stretch"):
+    with st.container(border=True, height="stretch"):
         st.subheader("Pictures or slides", anchor=False)
         uploads = st.file_uploader(
             "Pictures or slides",
@@ -57,7 +63,7 @@ def bring_pictures() -> None:
         st.caption("Nothing leaves this computer. File names, labels and patient tags are not stored.")
 
 
-def _take(uploads: list) -> None:  # type: ignore[type-arg]  # Streamlit's UploadedFile is not public
+def _take(uploads: Sequence[UploadedFile]) -> None:
     """Stores what was dropped; a refused file leaves its sentence, the others go on to the setup."""
     codes: list[str] = []
     faults: list[str] = []
@@ -84,7 +90,7 @@ def _start_demonstration() -> None:
 
 
 def _what_happens() -> None:
-    with st.container(border=True, width=400):
+    with st.container(border=True, height="stretch"):
         st.subheader("What happens", anchor=False)
         st.markdown(
             "1. **Tumor**: stroma and lymphocytes stay out.\n"
@@ -122,8 +128,7 @@ def _result_card(row: ResultRow) -> None:
         picture = _pictures.thumbnail(row.picture_code, *CARD_PICTURE)
         if picture is not None:
             st.image(picture, width="stretch", alt=f"Picture of {row.case_code}")
-        if st.button(f"**{_shell.escaped(row.case_code)}**", type="tertiary", key=f"open_{row.code}"):
-            _where.go_to_result(row.code)
+        _where.link_to_result(row.code, label=f"**{_shell.escaped(row.case_code)}**")
         if leading.index is None:
             st.markdown("Not assessable")
             st.caption(f"{row.site.capitalize()} · {_shell.escaped(row.reason or '')}")
