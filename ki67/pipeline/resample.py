@@ -70,10 +70,10 @@ def apply_taps(pixels: ByteArray, rows: Taps, columns: Taps) -> ByteArray:
     """Scales H×W×3 pixels (H = `rows.length`, W = `columns.length`) to rows × columns outputs."""
     height, width, channels = pixels.shape
     tall = rows.weights @ pixels.reshape(height, width * channels).astype(np.float32)
-    turned = np.ascontiguousarray(tall.reshape(-1, width, channels).transpose(1, 0, 2))
+    turned = cv2.transpose(tall.reshape(-1, width, channels))
     wide = columns.weights @ turned.reshape(width, -1)
-    scaled = np.rint(wide.reshape(-1, tall.shape[0], channels)).astype(np.uint8).transpose(1, 0, 2)
-    out = np.ascontiguousarray(scaled)
+    rounded = cv2.convertScaleAbs(wide.reshape(-1, tall.shape[0], channels))
+    out = np.asarray(cv2.transpose(rounded), np.uint8)
     out[rows.outside] = WHITE
     out[:, columns.outside] = WHITE
     return out
