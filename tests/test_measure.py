@@ -10,7 +10,7 @@ from shapely.geometry import MultiPolygon, box
 
 from ki67.pipeline.measure import measure
 from ki67.pipeline.outlines import Outline
-from ki67.pipeline.regions import area_mm2, probability_mask
+from ki67.pipeline.regions import area_mm2, probability_mask, region_of
 from ki67.types import GridMap, Parameters, Rect
 from tests.records import make_record, scattered
 
@@ -146,8 +146,6 @@ def test_areas_weigh_cells_that_stick_out_of_the_picture():
 def test_the_area_of_a_mask_is_its_cells():
     grid = GridMap(np.array([[0, 200], [127, 128]], np.uint8), 10.0, origin_x_px=5.0, origin_y_px=0.0)
     record = make_record([1], [1], [1])
-    from ki67.pipeline.regions import region_of
-
     assert area_mm2(probability_mask(grid, 0.5), region_of(record), mpp=0.5) == pytest.approx(200 * 0.25e-6)
 
 
