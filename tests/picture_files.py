@@ -43,14 +43,19 @@ def write_tiff(path: Path, pixels: ByteArray, **options: object) -> Path:
     return path
 
 
-def write_svs(path: Path, pixels: ByteArray, *, mpp: float | None = 0.25, label: bool = False) -> Path:
-    """An Aperio-like slide: JPEG tiles, a description that OpenSlide knows, optionally a label image."""
+def write_svs(
+    path: Path, pixels: ByteArray, *, mpp: float | None = 0.25, levels: int = 1, label: bool = False
+) -> Path:
+    """An Aperio-like slide: JPEG tiles, a description that OpenSlide knows, optionally levels and a label."""
     size = f"{pixels.shape[1]}x{pixels.shape[0]}"
     scale = "" if mpp is None else f"|MPP = {mpp}"
     description = f"Aperio Image Library v11\r\n{size} (256x256) JPEG/RGB Q=90{scale}|Patient = {PATIENT}"
     options = {"compression": "jpeg", "photometric": "rgb", "metadata": None, "software": False}
     with tifffile.TiffWriter(path) as writer:
-        writer.write(pixels, tile=(256, 256), description=description, **options)
+        for step in (1, 4, 16)[:levels]:
+            height, width = pixels.shape[0] // step * step, pixels.shape[1] // step * step
+            reduced = pixels[:height:step, :width:step].copy()
+            writer.write(reduced, tile=(256, 256), description=description, **options)
         if label:
             writer.write(
                 smooth(96, 96),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ki67.errors import PictureError
 from ki67.pipeline import formats, formats_tiff, formats_tiff_pixels, images
+from ki67.pipeline.formats_slide import slide_files
 from ki67.pipeline.images import is_multi_file, open_picture, probe, sha256_of
 from ki67.types import ByteArray, PictureInfo, Rect
 from tests.picture_files import (
@@ -199,6 +200,27 @@ def test_a_dicom_series_is_one_slide_of_several_files(tmp_path: Path) -> None:
     hashes = sorted(hashlib.sha256(each.read_bytes()).hexdigest() for each in (full, low))
     assert is_multi_file(full)
     assert sha256_of(full) == sha256_of(low) == hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def test_the_files_of_an_mrxs_slide_lie_in_the_folder_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "a" / "sub").mkdir(parents=True)
+    data = [tmp_path / "a" / "Data0000.dat", tmp_path / "a" / "Slidedat.ini", tmp_path / "a" / "sub" / "x"]
+    for each in (*data, tmp_path / "a.mrxs", tmp_path / "b.mrxs"):
+        each.write_text(each.name)
+    assert slide_files(tmp_path / "a.mrxs", vendor="mirax") == [tmp_path / "a.mrxs", *data]
+
+
+def test_the_files_of_a_vms_slide_are_those_that_its_index_names(tmp_path: Path) -> None:
+    for name in ("a.jpg", "map.jpg", "other.jpg"):
+        (tmp_path / name).write_text(name)
+    index = tmp_path / "slide.vms"
+    index.write_text("[Virtual Microscope Specimen]\nImageFile=a.jpg\nMapFile=map.jpg\nNoLayers=1\n")
+    assert slide_files(index, vendor="hamamatsu") == [index, tmp_path / "a.jpg", tmp_path / "map.jpg"]
+
+
+def test_a_file_that_cannot_be_hashed_is_said(tmp_path: Path) -> None:
+    with pytest.raises(PictureError, match=r"“gone\.tif” is not there: check the path"):
+        sha256_of(tmp_path / "gone.tif")
 
 
 def test_one_level_of_a_dicom_series_alone_is_refused_with_a_pointer_to_the_slide_folder(

@@ -140,6 +140,19 @@ def test_a_slide_s_rectangle_equals_the_crop_of_the_whole(tmp_path: Path) -> Non
             np.testing.assert_array_equal(part, whole[17:87, 31:91])
 
 
+def test_a_slide_s_levels_serve_low_power_without_seams(tmp_path: Path) -> None:
+    pixels = smooth(1333, 1207)
+    with open_picture(write_svs(tmp_path / "a.svs", pixels, levels=3)) as slide:
+        assert slide.info.levels == 3
+        for px_per_out in (4.1, 5.3, 16, 20):
+            width, height = int(1333 / px_per_out), int(1207 / px_per_out)
+            whole = slide.read_scaled(0, 0, width, height, px_per_out=px_per_out)
+            part = slide.read_scaled(7, 11, 40, 45, px_per_out=px_per_out)
+            np.testing.assert_array_equal(part, whole[11:56, 7:47])
+            expected = area_average(pixels, 20, 30, px_per_out=px_per_out)
+            np.testing.assert_allclose(whole[30, 20], expected, atol=8)
+
+
 def test_two_by_two_blocks_are_rounded_to_the_nearest(tmp_path: Path) -> None:
     pixels = np.zeros((64, 64, 3), np.uint8)
     pixels[::2, ::2] = 7  # mean 1.75

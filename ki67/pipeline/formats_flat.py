@@ -8,6 +8,7 @@ orientation tags and text are ignored; transparency is laid on white.
 from __future__ import annotations
 
 import mmap
+import secrets
 import shutil
 import struct
 from dataclasses import dataclass
@@ -200,7 +201,7 @@ def convert_to_tiles(path: Path, out: Path, *, page: int | None, name: str) -> N
     `page` is the directory of a TIFF, None for other files. `out` appears only when it is complete.
     Raises `PictureError` for a damaged picture or too little disk space.
     """
-    part = out.with_name(out.name + ".part")
+    part = out.with_name(f"{out.name}.{secrets.token_hex(4)}.part")
     try:
         image = open_rgb(path, page=page, name=name)
         check_space(out.parent, image.width * image.height * 3, name=name)

@@ -159,7 +159,10 @@ def _file_sha256(path: Path, *, name: str) -> str:
 def _files_of(path: Path) -> list[Path]:
     """Every file of the picture: itself, and those that it is read together with."""
     vendor = vendor_of(path)
-    return [path] if vendor is None else slide_files(path, vendor=vendor)
+    try:
+        return [path] if vendor is None else slide_files(path, vendor=vendor)
+    except OSError as error:
+        raise unreadable(path.name, error) from error
 
 
 def examine(path: Path, *, name: str, max_pixels: int | None) -> Found:

@@ -8,6 +8,7 @@ unpack each time (large PNG, JPEG, stripped TIFF) gets one without loss, from wh
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,8 @@ def make_pyramid(path: Path, out: Path, *, name: str | None = None, max_pixels: 
     name = name or path.name
     found = examine(path, name=name, max_pixels=max_pixels)
     info = found.header.info
-    part, flat = out.with_name(out.name + ".part"), out.with_name(out.name + ".flat")
+    unique = f"{out.name}.{secrets.token_hex(4)}"
+    part, flat = out.with_name(unique + ".part"), out.with_name(unique + ".flat")
     try:
         if found.header.decoded_first:
             page = found.directories[0].index if found.directories else None
