@@ -11,11 +11,11 @@ from typing import BinaryIO
 import numpy as np
 from shapely.geometry import MultiPolygon
 
-from ki67.errors import StoreError
 from ki67.pipeline.outlines import parse_outline
 from ki67.study.people import Person
 from ki67.study.pictures import add_upload, get_picture, viewing_path
 from ki67.study.results import NucleiLayer, ResultView, get_result, nuclei_layer, tumor_layer
+from ki67.study.workplace import UnknownCode as NotInStore
 from ki67.study.workplace import Workplace
 from viewer.sources import (
     NEGATIVE,
@@ -42,7 +42,7 @@ class StoreSource:
         """The stored picture; raises `UnknownCode`, or StoreError when its file is not there just now."""
         try:
             stored = get_picture(self._workplace, self._person, code)
-        except StoreError as error:
+        except NotInStore as error:
             raise UnknownCode(str(error)) from error
         path = viewing_path(self._workplace, self._person, code)
         return ViewedPicture(path, stored.info.width_px, stored.info.height_px, stored.info.metadata_mpp)
@@ -51,7 +51,7 @@ class StoreSource:
         """What to draw for a result; raises `UnknownCode`."""
         try:
             result = get_result(self._workplace, self._person, code)
-        except StoreError as error:
+        except NotInStore as error:
             raise UnknownCode(str(error)) from error
         tumor = tumor_layer(self._workplace, self._person, code)
         outline = None
