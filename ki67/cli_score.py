@@ -17,7 +17,7 @@ from ki67.atomic import write_whole_file
 from ki67.errors import Cancelled, DataError, Ki67Error, StoreError, UnknownPixelSize
 from ki67.pipeline.cards import ModelSet, default_model_set, read_model_set
 from ki67.pipeline.images import open_picture, probe, sha256_of
-from ki67.pipeline.outlines import Outline, read_outline
+from ki67.pipeline.outlines import Outline, check_outline_meets, outline_cells, read_outline
 from ki67.pipeline.pixel_size import choose_pixel_size
 from ki67.settings import Settings, load_settings
 from ki67.types import Parameters, PictureInfo, Progress, Rect, ReportProgress
@@ -61,7 +61,7 @@ def score_images(options: ScoreOptions) -> int:
     models = read_model_set(options.models or settings.models or default_model_set())
     outline = read_outline(options.outline, name=options.outline.name) if options.outline else None
     failures: list[str] = []
-    jobs = _readable(options, settings, failures)
+    jobs = _readable(options, settings, outline, failures)
     if jobs:
         _make_out(options.out)
         from ki67.pipeline.backends import choose_backend
@@ -86,14 +86,21 @@ def score_images(options: ScoreOptions) -> int:
     return 1 if failures else 0
 
 
-def _readable(options: ScoreOptions, settings: Settings, failures: list[str]) -> list[_Job]:
+def _readable(
+    options: ScoreOptions, settings: Settings, outline: Outline | None, failures: list[str]
+) -> list[_Job]:
     """Check every picture before the nets are loaded; what cannot be scored is said at once."""
     jobs = []
+    outline_name = options.outline.name if options.outline else ""
     for path, folder in zip(options.images, _folders(options.images, options.out), strict=True):
         try:
             info = probe(path, max_pixels=settings.max_pixels)
             choose_pixel_size(info, options.mpp, name=path.name)
             _check_roi(options.roi, info, path.name)
+            if outline:
+                check_outline_meets(
+                    outline, width_px=info.width_px, height_px=info.height_px, name=outline_name
+                )
             jobs.append(_Job(path=path, folder=folder, info=info))
         except Ki67Error as error:
             asked = isinstance(error, UnknownPixelSize) and options.mpp is None
@@ -144,7 +151,7 @@ def _score_one(
     """Read, run both steps, measure, write `job.folder` as a whole, and store when asked."""
     from ki67.pipeline.measure import measure
     from ki67.pipeline.outputs import write_result
-    from ki67.pipeline.run import score_picture
+    from ki67.pipeline.run import cover_more, score_picture
 
     parameters = Parameters(roi=options.roi, use_tumor_mask=not options.no_tumor_mask)
     pixel_size = choose_pixel_size(job.info, options.mpp, name=job.path.name)
@@ -158,6 +165,9 @@ def _score_one(
             seed=options.seed,
             progress=report,
         )
+        if outline and options.use_outline:
+            area = outline_cells(outline, record.tissue_map)
+            record = cover_more(picture, record, area, models=models, backend=backend, progress=report)
         error_model = models.cells.error_model
         measured = measure(record, outline=outline, use_outline=options.use_outline, error_model=error_model)
         digest = sha256_of(job.path)

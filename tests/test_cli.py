@@ -200,3 +200,37 @@ def test_an_unknown_setting_stops_the_start_with_a_sentence(
     picture = region_png(tmp_path / "field.png", side=64)
     assert main(["score", str(picture), "--out", str(tmp_path / "o"), "--mpp", "0.5"]) == 1
     assert "KI67_HOMEE" in capsys.readouterr().err
+
+
+def outline_file(path: Path, *, corner: tuple[int, int], side: int) -> Path:
+    """A square classed Tumor, in QuPath's coordinates (origin at the pixel corner)."""
+    x, y = corner
+    ring = [[x, y], [x + side, y], [x + side, y + side], [x, y + side], [x, y]]
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"classification": {"name": "Tumor"}},
+    }
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf8")
+    return path
+
+
+def test_an_outline_that_replaces_step_1_decides_which_nuclei_count(tmp_path: Path) -> None:
+    picture = region_png(tmp_path / "field.png", side=256)
+    outline = outline_file(tmp_path / "o.geojson", corner=(64, 64), side=128)
+    options = ["--mpp", "0.5", "--outline", str(outline), "--use-outline", "--device", "cpu"]
+    assert main(["score", str(picture), "--out", str(tmp_path / "o"), *options]) == 0
+    with (tmp_path / "o" / "field" / "cells.csv").open(encoding="utf8") as file:
+        rows = list(csv.DictReader(file))
+    inside = [63.5 <= float(row["x_px"]) < 191.5 and 63.5 <= float(row["y_px"]) < 191.5 for row in rows]
+    assert any(inside)
+    assert [row["in_tumor"] == "1" for row in rows] == inside
+
+
+def test_an_outline_beside_the_picture_is_refused(tmp_path: Path) -> None:
+    picture = region_png(tmp_path / "field.png", side=64)
+    outline = outline_file(tmp_path / "o.geojson", corner=(500, 500), side=50)
+    shown = light("score", picture, "--out", tmp_path / "out", "--mpp", "0.5", "--outline", outline)
+    assert shown.returncode == 1
+    assert "o.geojson" in shown.stderr
+    assert not (tmp_path / "out").exists()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,11 @@ def contains(shape: MultiPolygon, x_px: FloatArray, y_px: FloatArray) -> npt.NDA
     x = np.asarray(x_px, np.float64) + _NUDGE_PX
     y = np.asarray(y_px, np.float64) + _NUDGE_PX
     return np.asarray(shapely.contains_xy(shape, x, y), dtype=bool)
+
+
+def outline_cells(outline: Outline, grid: GridMap) -> GridMap:
+    """The cells of a grid that lie in an outline's tumor: 255 there, 0 elsewhere."""
+    return replace(grid, values=rasterize(outline.tumor, grid).astype(np.uint8) * np.uint8(255))
 
 
 def rasterize(shape: MultiPolygon, grid: GridMap) -> npt.NDArray[np.bool_]:
