@@ -32,7 +32,7 @@ from ki67.types import (
 
 DEMO_CASE = "DEMO-01"
 DEMO_MPP = 0.5
-DEMO_SIDE_PX = 2000
+DEMO_SIDE_PX = 1600
 UM_PER_CM = 10_000.0
 
 
@@ -60,7 +60,7 @@ DEMO_STUDY = (
 
 
 def add_demo_region(workplace: Workplace, person: Person) -> StoredPicture:
-    """Adds the demonstration region (1 mm², drawn by `ki67.synthetic`); the second time it is recognised."""
+    """Adds the demonstration region (0.64 mm², drawn by `ki67.synthetic`); the second time it is recognised."""
     require(person, "coordinator", doing="add pictures")
     with tempfile.TemporaryDirectory(prefix="ki67-") as scratch:
         path = draw(DEMO_REGION, Path(scratch))

@@ -70,7 +70,7 @@ class NetScorer:
         """Runs both steps, step 2 also in the whole `outline`; `name` stands for the picture in sentences."""
         from ki67.pipeline.run import cover_more, score_picture
 
-        progress(Progress("read", 0, 1))
+        progress(Progress("load", 0, 1))
         backend = self._backend(models, with_tumor=settings.parameters.use_tumor_mask)
         with open_picture(path, name=name, max_pixels=self._settings.max_pixels) as picture:
             record = score_picture(

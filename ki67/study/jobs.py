@@ -25,6 +25,7 @@ JobState = Literal["waiting", "running", "done", "failed", "interrupted", "cance
 
 DIED = "The program that scores stopped in the middle; nothing was half-written. Start it again."
 SPEEDS = 10
+LOAD = "load"
 # The stages in order, and under which name a run keeps the seconds of each.
 STAGES = (("read", "read"), ("tissue", None), ("tumor", "tumor"), ("cells", "cells"), ("index", "post"))
 
@@ -33,8 +34,8 @@ STAGES = (("read", "read"), ("tissue", None), ("tumor", "tumor"), ("cells", "cel
 class JobView:
     """A job as a page shows it.
 
-    `stage` is that of `ki67.types.Progress` (read, tissue, tumor, cells, index), or "" before the first;
-    `stage_seconds` holds the seconds of each stage so far, in order. `seconds_left` is None when nothing
+    `stage` is that of `ki67.types.Progress` (read, tissue, tumor, cells, index), "load" while the nets
+    are loaded, or "" before that; `stage_seconds` holds the seconds of each stage so far, in order. `seconds_left` is None when nothing
     is known. `message` is the sentence of a failure or interruption, else "". `recognised` means that
     the same picture was scored with the same models and settings before: done at once. `cancelling`:
     the worker of a running job was asked to stop.
@@ -183,11 +184,13 @@ def _seconds_left(row: JobRow, rates: Mapping[str, float], moment: datetime) -> 
         return rates["total"] * row.megapixels if "total" in rates else None
     if row.state != "running" or row.started_at is None:
         return None
-    elapsed = (moment - row.started_at).total_seconds()
+    if row.stage in ("", LOAD):
+        return rates["total"] * row.megapixels if "total" in rates else None
+    elapsed = (moment - row.started_at).total_seconds() - row.stage_seconds.get(LOAD, 0.0)
     names = [stage for stage, _ in STAGES]
     if row.stage not in names or not row.done or not row.total:
         return max(0.0, rates["total"] * row.megapixels - elapsed) if "total" in rates else None
-    before = sum(seconds for stage, seconds in row.stage_seconds.items() if stage != row.stage)
+    before = sum(seconds for stage, seconds in row.stage_seconds.items() if stage not in (LOAD, row.stage))
     in_stage = max(0.0, elapsed - before)
     left = in_stage / row.done * max(0, row.total - row.done)
     later = (key for _, key in STAGES[names.index(row.stage) + 1 :] if key is not None)

@@ -119,14 +119,26 @@ def lock_path(settings: Settings) -> Path:
 
 
 def main() -> int:
-    """The process: works until standard input closes, which it does when the app ends in whatever way."""
-    settings = load_settings()
+    """The process of the product."""
+    try:
+        settings = load_settings()
+    except Ki67Error as error:
+        print(f"ki67 worker: {error}", file=sys.stderr)
+        return 1
+    return serve(settings, NetScorer(settings))
+
+
+def serve(settings: Settings, scorer: Scorer) -> int:
+    """Works until standard input closes, which it does when the app ends in whatever way.
+
+    Returns the exit code: 0 also when another worker has the device.
+    """
     stop = threading.Event()
     threading.Thread(target=_wait_for_end, args=(stop,), name="parent", daemon=True).start()
     try:
         workplace = open_workplace(settings)
         with FileLock(lock_path(settings), timeout=0):
-            _work_through_faults(workplace, NetScorer(settings), stop)
+            _work_through_faults(workplace, scorer, stop)
     except Timeout:
         return 0
     except Ki67Error as error:
