@@ -29,7 +29,7 @@ ALLOWED = {
 }
 # Heavy libraries and the only parts that may import them.
 ONLY_IN = {
-    "streamlit": {"pages", "viewer"},
+    "streamlit": {"pages", "viewer", "bench"},
     "torch": {"ki67.pipeline", "ki67.training", "ki67.cli", "bench"},
     "segmentation_models_pytorch": {"ki67.pipeline", "ki67.training"},
     "openvino": {"ki67.pipeline", "bench"},

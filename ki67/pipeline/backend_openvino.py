@@ -38,7 +38,7 @@ class OpenVinoBackend:
         self, models: Path, *, with_tumor: bool, cache: Path | None = None, precision: Precision = "auto"
     ) -> None:
         self._core = ov.Core()
-        self.precision = best_precision(self._core) if precision == "auto" else precision
+        self.precision = best_precision() if precision == "auto" else precision
         self._models = {"cells": _converted(self._core, models / "cells", "cells", cache)}
         if with_tumor:
             self._models["tumor"] = _converted(self._core, models / "tumor", "tumor", cache)
@@ -78,9 +78,9 @@ class OpenVinoBackend:
         return self._compiled[key]
 
 
-def best_precision(core: ov.Core) -> Literal["f32", "bf16"]:
+def best_precision() -> Literal["f32", "bf16"]:
     """bf16 where the processor computes in it, else f32."""
-    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+    return "bf16" if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
 
 
 def _converted(core: ov.Core, folder: Path, task: Task, cache: Path | None) -> ov.Model:

@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import openvino
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
@@ -24,6 +23,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
 from ki67.errors import Cancelled, TrainingError
+from ki67.pipeline.backend_openvino import best_precision
 from ki67.pipeline.cards import Task
 from ki67.pipeline.nets import Net
 from ki67.training.losses import loss_of
@@ -204,8 +204,7 @@ def _device(wish: str) -> torch.device:
 def _precision(device: torch.device) -> torch.dtype:
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    capable = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return torch.bfloat16 if "BF16" in capable else torch.float32
+    return torch.bfloat16 if best_precision() == "bf16" else torch.float32
 
 
 def _autocast(seat: Seat) -> AbstractContextManager[object]:
