@@ -24,6 +24,7 @@ def show(tracked: Sequence[str]) -> bool:
         return False
     active = any(job.state in ACTIVE for job in shown)
     st.fragment(_polled, run_every=POLL_SECONDS if active else None)(tuple(tracked), active)
+    _start.show_faults()
     with st.expander("Add pictures", type="compact", icon=":material/add:"):
         _start.bring_pictures()
     return True
@@ -120,8 +121,10 @@ def _running(job: JobView) -> None:
 
 def _progress_text(job: JobView) -> str:
     """ "Nuclei: tile 31 of 50, about 9 s left" """
+    if job.cancelling:
+        return "Stopping after this tile"
     if job.stage not in STAGES:
-        return "Starting: the nets are loaded"
+        return "Loading the nets"
     parts = STAGES[job.stage]
     if job.total > 1:
         parts += f": tile {numbers.count(min(job.done + 1, job.total))} of {numbers.count(job.total)}"

@@ -24,6 +24,7 @@ def show(codes: Sequence[str]) -> None:
         st.title("Score", anchor=False, width="content")
         st.badge("1 picture" if len(stored) == 1 else f"{len(stored)} pictures", color="gray")
     sentence = st.container()
+    _start.show_faults()
     suggested = _suggested_codes(stored)
     if len(stored) > CARDS_AT_MOST:
         asked = _table.ask(stored, suggested)
@@ -64,7 +65,9 @@ def _start_row(asked: Sequence[Asked]) -> None:
         st.caption(_time_and_models(asked), width="content")
     if pressed and complete:
         with fault, _shell.errors_in_words():
-            _where.go_to_jobs(scoring.submit(_shell.workplace(), _shell.person(), requests))
+            submitted = scoring.submit(_shell.workplace(), _shell.person(), requests)
+            _start.forget_faults()
+            _where.go_to_jobs(submitted)
 
 
 def _time_and_models(asked: Sequence[Asked]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
@@ -21,12 +22,13 @@ from pages import _server
 from viewer.component import theme_watch
 
 MODE_KEY = "mode"
+STATIC = Path(__file__).resolve().parent.parent / "static"
 
 
 def begin() -> None:
     """Page settings and logo; called once at the top of every script run."""
-    st.set_page_config(page_title="Ki-67 validation", page_icon="static/icon.png", layout="wide")
-    st.logo(f"static/logo-{mode()}.svg", size="large")
+    st.set_page_config(page_title="Ki-67 validation", page_icon=str(STATIC / "icon.png"), layout="wide")
+    st.logo(str(STATIC / f"logo-{mode()}.svg"), size="large")
 
 
 def end() -> None:

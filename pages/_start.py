@@ -26,6 +26,7 @@ def show() -> None:
     with _shell.title_row():
         st.title("Score", anchor=False, width="content")
     st.header("Drop Ki-67 pictures to get the tumor area, the marked nuclei and the index.", anchor=False)
+    show_faults()
     left, right = st.columns([2, 1], gap="medium")
     with left:
         bring_pictures()
@@ -58,9 +59,18 @@ def bring_pictures() -> None:
         )
         if streamed:
             _where.go_to_setup(streamed)
-        for fault in st.session_state.get(FAULTS, ()):
-            _shell.show_error(fault)
         st.caption("Nothing leaves this computer. File names, labels and patient tags are not stored.")
+
+
+def show_faults() -> None:
+    """What was refused of the last upload, file by file."""
+    for fault in st.session_state.get(FAULTS, ()):
+        _shell.show_error(fault)
+
+
+def forget_faults() -> None:
+    """The refused files are settled: the others go on."""
+    st.session_state.pop(FAULTS, None)
 
 
 def _take(uploads: Sequence[UploadedFile]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ki67 import numbers
-from ki67.sites import ClassSystem, LeadingIndex, leading_index
+from ki67.sites import ClassSystem, Cutoff, LeadingIndex, leading_index
 from ki67.study.results import ResultView
 from ki67.types import Flag, Interval, Measurement, ModelRef
 
@@ -40,7 +40,7 @@ def interval_words(leading: LeadingIndex, measurement: Measurement) -> IntervalW
 
 
 def _verdict(leading: LeadingIndex) -> str:
-    """ "95 % intervals. Both stay inside 3–20 %." """
+    """ "95 % intervals. Both stay inside 3–20 %." or which cut-offs they cross."""
     limits = [one for one in (leading.sampling, leading.total) if one is not None]
     if not limits:
         return ""
@@ -48,32 +48,33 @@ def _verdict(leading: LeadingIndex) -> str:
     if not leading.classes:
         return start
     own = leading.classes[0]
-    crossed = [one for one in limits if not _inside(one, own.system, own.number)]
-    if not crossed:
+    crossed = [_crossed(one, own.system) for one in limits]
+    if not any(crossed):
         word = "Both stay" if len(limits) == 2 else "It stays"
         return f"{start} {word} inside {own.words}."
-    if len(crossed) == len(limits):
-        word = "Both reach" if len(limits) == 2 else "It reaches"
-        return f"{start} {word} beyond {own.words}."
-    return f"{start} Sampling stays inside {own.words}; with model error it may be another class."
+    if len(limits) == 2 and not crossed[0]:
+        return f"{start} With model error it crosses {_cutoffs(crossed[1])}: the class is not settled."
+    word = "Both cross" if len(limits) == 2 else "It crosses"
+    return f"{start} {word} {_cutoffs(crossed[0])}: the class is not settled."
 
 
-def _inside(limits: Interval, system: ClassSystem, number: int) -> bool:
-    """Whether both limits lie in the class; a limit has no counts, so it is compared as a number."""
-    return _class_of(limits.low, system) == number == _class_of(limits.high, system)
+def _crossed(limits: Interval, system: ClassSystem) -> tuple[int, ...]:
+    """The cut-offs of a class system between the limits, which have no counts and compare as numbers."""
+    return tuple(cut.percent for cut in system.cutoffs if _above(limits.low, cut) != _above(limits.high, cut))
 
 
-def _class_of(fraction: float, system: ClassSystem) -> int:
-    above = [
-        100 * fraction > cut.percent if cut.belongs_below else 100 * fraction >= cut.percent
-        for cut in system.cutoffs
-    ]
-    return sum(above)
+def _above(fraction: float, cutoff: Cutoff) -> bool:
+    return 100 * fraction > cutoff.percent if cutoff.belongs_below else 100 * fraction >= cutoff.percent
+
+
+def _cutoffs(percents: tuple[int, ...]) -> str:
+    return " and ".join(f"{percent} %" for percent in percents)
 
 
 def other_classes(leading: LeadingIndex) -> str:
-    """The classes of the site's further cut-offs, or nothing: "14 % cut-off: ≥ 14 %. …" """
-    return " ".join(f"{one.system.name}: {one.words}." for one in leading.classes[1:])
+    """The classes of the site's further cut-offs, or nothing: "Also ≥ 14 % and < 20 %." """
+    words = [one.words for one in leading.classes[1:]]
+    return f"Also {' and '.join(words)}." if words else ""
 
 
 def class_notes(leading: LeadingIndex) -> tuple[str, ...]:
