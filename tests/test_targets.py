@@ -126,5 +126,13 @@ def test_without_tumor_nuclei_a_derived_mask_is_empty() -> None:
     assert not derived_tumor(points((5, 5)), kinds(Kind.OTHER), width=20, height=20, mpp=MPP).any()
 
 
+def test_a_derived_mask_claims_nothing_on_a_nucleus_of_unknown_kind() -> None:
+    mask = derived_tumor(
+        points((40, 40), (50, 40)), kinds(Kind.NEGATIVE, Kind.UNKNOWN), width=80, height=80, mpp=MPP
+    )
+    assert mask[40, 40] == 1
+    assert mask[40, 50] == IGNORED
+
+
 def test_a_drawn_mask_keeps_its_three_meanings() -> None:
     assert tumor_from_drawn(np.array([[0, 128, 255]], np.uint8)).tolist() == [[0, IGNORED, 1]]

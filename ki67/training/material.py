@@ -164,9 +164,18 @@ def redrawn(
     return drawn.rgb, Nuclei(nuclei.xy_px, kind, nuclei.ids)
 
 
+def _teaches_nothing(task: Task, field: AnnotatedField, nuclei: Nuclei | None) -> bool:
+    """Whether a picture has no drawn mask to learn from and its nuclei are all of unknown kind."""
+    if task == "tumor" and field.tumor_file is not None:
+        return False
+    return nuclei is None or (len(nuclei) > 0 and not (nuclei.kind != Kind.UNKNOWN).any())
+
+
 def _plates(task: Task, field: AnnotatedField, *, seed: int, redraws: int) -> Iterator[Plate]:
     rgb = at_net_scale(field.mpp, read_rgb(field))
     nuclei = read_nuclei(field)
+    if _teaches_nothing(task, field, nuclei):
+        return
     if field.labelled or (field.tumor_file is not None and nuclei is None and not looks_like_h_and_e(rgb)):
         yield _plate(task, field, rgb, nuclei, source=field.source)
         return

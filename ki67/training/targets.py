@@ -7,7 +7,7 @@ centroid and more than 0.3 µm from its edge (so that discs and outlines teach t
 membrane the rest of the outline and 0.5 µm around it.
 Tumor from centroids ("derived"): a pixel is tumor when its nearest nucleus is a tumor nucleus at most
 8 µm away; not tumor when the nearest is another nucleus at most 8 µm away, or no tumor nucleus lies
-within 16 µm; in between nothing is claimed.
+within 16 µm; in between, and around nuclei of unknown kind, nothing is claimed.
 """
 
 from __future__ import annotations
@@ -108,9 +108,10 @@ def derived_tumor(
 ) -> ByteArray:
     """Tumor mask (1 tumor, 0 not, 255 ignored) derived from centroids in pixels of `mpp` µm."""
     known = kind != Kind.UNKNOWN
+    unknown = xy[~known]
     xy, is_tumor = xy[known], np.isin(kind[known], TUMOR_KINDS)
     if not is_tumor.any():
-        return np.zeros((height, width), np.uint8)
+        return _unclaimed(np.zeros((height, width), np.uint8), unknown, mpp=mpp)
     to_tumor = _distance_to(xy[is_tumor], width=width, height=height) * mpp
     mask = np.full((height, width), IGNORED, np.uint8)
     mask[to_tumor > DERIVED_STROMA_UM] = 0
@@ -121,12 +122,21 @@ def derived_tumor(
     )
     mask[(to_tumor <= DERIVED_TUMOR_UM) & (to_tumor <= to_other)] = 1
     mask[(to_other <= DERIVED_TUMOR_UM) & (to_other < to_tumor)] = 0
-    return mask
+    return _unclaimed(mask, unknown, mpp=mpp)
 
 
 def tumor_from_drawn(mask: ByteArray) -> ByteArray:
     """Drawn mask (255 tumor, 0 not, 128 not annotated) → 1, 0, 255 (ignored)."""
     return np.where(mask == 255, 1, np.where(mask == 128, IGNORED, 0)).astype(np.uint8)
+
+
+def _unclaimed(mask: ByteArray, unknown: npt.NDArray[np.float64], *, mpp: float) -> ByteArray:
+    """Nothing is claimed within a nucleus's reach of one whose kind is unknown."""
+    if len(unknown):
+        mask[_distance_to(unknown, width=mask.shape[1], height=mask.shape[0]) * mpp <= MEMBRANE_RADIUS_UM] = (
+            IGNORED
+        )
+    return mask
 
 
 def _two_nearest(
