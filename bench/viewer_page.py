@@ -10,14 +10,15 @@ st.set_page_config(layout="wide")
 query = st.query_params
 tools = query.get("tools") == "1"
 theme = theme_watch()
-state = picture_viewer(
-    picture=query.get("picture", "small"),
-    run=query.get("run"),
-    key="viewer",
-    height=int(query.get("height", "600")),
-    draw_rectangle=tools,
-    pick_nuclei=tools,
-)
+with st.expander("Picture", expanded="folded" not in query):
+    state = picture_viewer(
+        picture=query.get("picture", "small"),
+        run=query.get("run"),
+        key="viewer",
+        height=int(query.get("height", "600")),
+        draw_rectangle=tools,
+        pick_nuclei=tools,
+    )
 st.session_state.runs = st.session_state.get("runs", 0) + 1
 st.write(f"Run {st.session_state.runs}. Theme {theme}. Rectangle {state.rectangle}. Nucleus {state.nucleus}.")
 st.button("Run again")

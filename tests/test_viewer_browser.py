@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from bench.viewer_app import write_picture, write_run
 from tests.browser_support import ROOT, browser_type_launch_args, needs_chromium, running_app
@@ -280,6 +280,58 @@ def test_switching_to_dark_is_reported_to_the_script(opened: Page) -> None:
     expect(opened.get_by_text("Theme dark.")).to_be_visible()
     opened.emulate_media(color_scheme="light")
     expect(opened.get_by_text("Theme light.")).to_be_visible()
+
+
+def test_a_viewer_in_a_folded_part_of_the_page_shows_itself_when_it_is_opened(
+    page: Page, address: str
+) -> None:
+    page.goto(f"{address}/?picture=known&run=known&height=500&folded=1")
+    page.get_by_text("Run 1.").wait_for()
+    fold = page.get_by_text("Picture", exact=True)
+    fold.click()
+    page.locator(".stage[data-drawn]").wait_for(timeout=30_000)
+    assert bar_um_per_px(page) == pytest.approx(0.25 * SIDE / 498, rel=0.02)
+    page.get_by_role("button", name="10×").click()
+    settled(page)
+    before = canvases(page)
+    fold.click()
+    expect(page.locator(".stage")).to_be_hidden()
+    fold.click()
+    settled(page)
+    assert bar_um_per_px(page) == pytest.approx(1.0, rel=0.01)
+    assert canvases(page) == before
+
+
+def test_fingers_move_and_zoom_the_picture(browser: Browser, address: str) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900}, has_touch=True)
+    page.goto(f"{address}/?picture=known&run=known&height=500")
+    page.locator(".stage[data-drawn]").wait_for(timeout=30_000)
+    settled(page)
+    box = page.locator(".stage").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        places = [{"x": px, "y": py, "id": number} for number, (px, py) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+        page.wait_for_timeout(40)
+
+    before = bar_um_per_px(page)
+    touch("touchStart", (x - 30, y), (x + 30, y))
+    for step in range(1, 7):
+        touch("touchMove", (x - 30 - 10 * step, y), (x + 30 + 10 * step, y))
+    touch("touchEnd")
+    settled(page)
+    assert bar_um_per_px(page) < before / 2
+    shown = canvases(page)
+    touch("touchStart", (x, y))
+    for step in range(1, 6):
+        touch("touchMove", (x + 15 * step, y))
+    touch("touchEnd")
+    settled(page)
+    assert canvases(page) != shown
+    page.close()
 
 
 def test_a_large_file_is_uploaded_and_its_code_returned(opened: Page, tmp_path: Path) -> None:

@@ -93,6 +93,7 @@ export class PictureView {
     delete this.stage.dataset.drawn;
     this.osd?.destroy();
     this.osd = null;
+    this.isOpen = false;
     this.info = null;
     this.region.rectangle = rectangle;
     this.region.show();
@@ -110,7 +111,10 @@ export class PictureView {
     }
   }
 
+  // A viewer in a folded part of the page has no size yet: its picture waits until it has.
   startOpenSeadragon(base) {
+    this.waiting = this.stage.clientWidth ? null : base;
+    if (this.waiting) return;
     const { width, height, tile_px: tileSize, overlap_px: tileOverlap, levels } = this.info;
     const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
     const highest = this.mpp ? scaleOf(HIGHEST_MAGNIFICATION, this.mpp) : 8;
@@ -207,7 +211,7 @@ export class PictureView {
 
   draw() {
     const view = this.view();
-    if (!view) return;
+    if (!view?.width || !this.lines.width) return;
     drawLines(this.linesContext, this.overlay, this.state.shown, view, {
       opacity: this.state.opacity,
       rectangle: this.region.rectangle,
@@ -226,6 +230,8 @@ export class PictureView {
   }
 
   fitCanvases() {
+    if (!this.stage.clientWidth) return;
+    if (this.waiting) this.startOpenSeadragon(this.waiting);
     const ratio = window.devicePixelRatio || 1;
     const width = Math.round(this.stage.clientWidth * ratio);
     const height = Math.round(this.stage.clientHeight * ratio);
@@ -316,7 +322,7 @@ export class PictureView {
   destroy() {
     this.resized.disconnect();
     this.osd?.destroy();
-    this.osd = null;
+    this.osd = this.picture = this.run = null;
     this.box.remove();
   }
 }
