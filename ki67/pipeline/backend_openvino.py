@@ -7,8 +7,6 @@ makes it twice as fast as one compiled for any shape.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import warnings
 from collections import OrderedDict
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 import openvino as ov
 import openvino.properties.hint as hint
 
+from ki67.atomic import whole_folder
 from ki67.pipeline.cards import Task, verify_weights
 from ki67.types import ByteArray, FloatArray
 
@@ -91,7 +90,8 @@ def _converted(core: ov.Core, folder: Path, task: Task, cache: Path | None) -> o
     kept = cache / f"{task}-{card.sha256[:24]}-{GRAPH_REVISION}-{ov.__version__.split('-')[0]}"
     if not kept.is_dir():
         model = _convert(folder, task)
-        _keep(model, kept)
+        with whole_folder(kept) as scratch:
+            ov.save_model(model, scratch / "net.xml", compress_to_fp16=False)
         return model
     return core.read_model(kept / "net.xml")
 
@@ -105,15 +105,3 @@ def _convert(folder: Path, task: Task) -> ov.Model:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's tracing, which the conversion uses, warns of its age
         return ov.convert_model(ServedNet(load_net(folder), task).eval(), example_input=example)
-
-
-def _keep(model: ov.Model, kept: Path) -> None:
-    """Saves a converted net under a temporary name, then renames it."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".net-", dir=kept.parent))
-    try:
-        ov.save_model(model, scratch / "net.xml", compress_to_fp16=False)
-        if not kept.exists():
-            scratch.rename(kept)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -12,9 +12,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save as serialize_weights
 
+from ki67.atomic import whole_folder
 from ki67.errors import ModelError
 from ki67.types import ModelRef
 
@@ -167,16 +165,10 @@ def write_model_folder(folder: Path, card: ModelCard, weights: Mapping[str, npt.
     halved = {name: _stored_form(array) for name, array in weights.items()}
     data = serialize_weights(halved)
     finished = dataclasses.replace(card, sha256=hashlib.sha256(data).hexdigest())
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        _write_synced(scratch / WEIGHTS_NAME, data)
-        text = json.dumps(dataclasses.asdict(finished), indent=1, ensure_ascii=False, allow_nan=False)
-        _write_synced(scratch / CARD_NAME, text.encode("utf-8"))
-        scratch.chmod(0o755)
-        _put_in_place(scratch, folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    text = json.dumps(dataclasses.asdict(finished), indent=1, ensure_ascii=False, allow_nan=False)
+    with whole_folder(folder) as scratch:
+        (scratch / WEIGHTS_NAME).write_bytes(data)
+        (scratch / CARD_NAME).write_text(text + "\n", "utf-8")
     return finished
 
 
@@ -292,26 +284,3 @@ def _tuples(value: Any) -> Any:
 def _stored_form(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     halve = array.ndim >= 2 and np.issubdtype(array.dtype, np.floating)
     return np.ascontiguousarray(array.astype(np.float16) if halve else array)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _put_in_place(scratch: Path, folder: Path) -> None:
-    """Renames the finished folder over an older one, which goes only once the new one stands."""
-    if not folder.exists():
-        scratch.rename(folder)
-        return
-    older = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent)) / folder.name
-    folder.rename(older)
-    try:
-        scratch.rename(folder)
-    except OSError:
-        older.rename(folder)
-        raise
-    finally:
-        shutil.rmtree(older.parent, ignore_errors=True)

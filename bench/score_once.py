@@ -1,0 +1,46 @@
+"""`python -m bench.score_once PICTURE MODELS CACHE OUT`: one scoring process, its memory and its nuclei.
+
+Writes OUT (.npz): `x`, `y` and `positive` of the counted nuclei, `seconds`, `peak_bytes` of the process.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from ki67.pipeline.backends import choose_backend
+from ki67.pipeline.cards import read_model_set
+from ki67.pipeline.images import open_picture
+from ki67.pipeline.measure import measure
+from ki67.pipeline.pixel_size import choose_pixel_size
+from ki67.pipeline.run import score_picture
+from ki67.types import Parameters
+
+
+def main(arguments: list[str]) -> int:
+    """Scores one picture and writes what it took."""
+    picture_path, models_folder, cache, out = (Path(each) for each in arguments)
+    models = read_model_set(models_folder)
+    backend = choose_backend(models_folder, device="cpu", cache=cache)
+    with open_picture(picture_path) as picture:
+        pixel_size = choose_pixel_size(picture.info, None, name=picture_path.name)
+        record = score_picture(
+            picture, pixel_size=pixel_size, models=models, backend=backend, parameters=Parameters(), seed=0
+        )
+    counted = measure(record).counted
+    np.savez(
+        out,
+        x=record.candidates.x_px[counted],
+        y=record.candidates.y_px[counted],
+        positive=record.candidates.is_positive[counted],
+        seconds=record.seconds["total"],
+        peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
