@@ -54,12 +54,18 @@ def bring_pictures() -> None:
                 _slides.choose(roots)
             if st.button("Try a demonstration region", icon=":material/play_arrow:"):
                 _start_demonstration()
-        streamed = large_upload(
-            key=f"large_upload_{st.session_state[UPLOAD_ROUND]}", label="Upload a file over 200 MB"
-        )
-        if streamed:
-            _where.go_to_setup(streamed)
+        _bring_large_file()
         st.caption("Nothing leaves this computer. File names, labels and patient tags are not stored.")
+
+
+def _bring_large_file() -> None:
+    """Files that are too large to pass through memory are streamed to the store."""
+    folded = st.expander("A file over 200 MB", type="compact", on_change="rerun", key="large_file")
+    with folded:
+        if folded.open:
+            streamed = large_upload(key=f"large_upload_{st.session_state[UPLOAD_ROUND]}", label="Any size")
+            if streamed:
+                _where.go_to_setup(streamed)
 
 
 def show_faults() -> None:
@@ -138,7 +144,10 @@ def _result_card(row: ResultRow) -> None:
         picture = _pictures.thumbnail(row.picture_code, *CARD_PICTURE)
         if picture is not None:
             st.image(picture, width="stretch", alt=f"Picture of {row.case_code}")
-        _where.link_to_result(row.code, label=f"**{_shell.escaped(row.case_code)}**")
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            st.markdown(f"**{_shell.escaped(row.case_code)}**", width="content")
+            if st.button(":blue[Open]", type="tertiary", key=f"open_{row.code}"):
+                _where.go_to_result(row.code)
         if leading.index is None:
             st.markdown("Not assessable")
             st.caption(f"{row.site.capitalize()} · {_shell.escaped(row.reason or '')}")

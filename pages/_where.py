@@ -42,11 +42,6 @@ def go_to_jobs(jobs: Sequence[JobView]) -> None:
     st.switch_page(SCORE_PAGE, query_params={"jobs": ",".join(job.code for job in jobs)})
 
 
-def link_to_result(code: str, *, label: str) -> None:
-    """A link that opens one result."""
-    st.page_link(SCORE_PAGE, label=label, query_params={"result": code})
-
-
 def go_to_result(code: str) -> None:
     """One result."""
     st.switch_page(SCORE_PAGE, query_params={"result": code})
