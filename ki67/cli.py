@@ -88,7 +88,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--init", type=Path, metavar="MODEL_FOLDER", help="start from a whole net")
     add("--patches", type=_positive, default=20_000, metavar="N", help="length of the training")
     add("--batch", type=_positive, default=8, metavar="N", help="patches per step")
-    add("--name", metavar="TEXT", help="name on the card (default: the folder's)")
+    add("--name", dest="model_name", metavar="TEXT", help="name on the card (default: the folder's)")
     add("--seed", type=_seed, default=0, metavar="N")
     add("--resume", action="store_true", help="go on from the last checkpoint in --out")
     train.set_defaults(command=_train)

@@ -32,7 +32,7 @@ def run_train(chosen: argparse.Namespace) -> int:
             out=chosen.out,
             plan=plan,
             start=Start(encoder_weights=chosen.encoder_weights, init=chosen.init),
-            naming=Naming(name=chosen.name or chosen.out.resolve().name),
+            naming=Naming(name=chosen.model_name or chosen.out.resolve().name),
             resume=chosen.resume,
             report=report,
         )

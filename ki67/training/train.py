@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -134,6 +135,7 @@ def train_on(
     """Train on these pictures, never on `held_out`; the work (checkpoint, log) lies beside `out`."""
     if plan.task != task:
         raise TrainingError(f"The plan is for the {plan.task} net, not for the {task} net.")
+    net, origin = first_net(task, start=start, seed=plan.seed)
     plates = plates_of(task, fields, seed=plan.seed, redraws=material.redraws)
     if plan.synthetic_share > 0:
         plates += synthetic_plates(
@@ -142,7 +144,6 @@ def train_on(
             side_px=material.synthetic_side_px,
             seed=plan.seed + 100_000,
         )
-    net, origin = first_net(task, start=start, seed=plan.seed)
     card = _card(task, fields=fields, plates=plates, plan=plan, naming=naming, origin=origin)
     work = work_folder(out)
     seat = take_seat(plan)
@@ -186,6 +187,9 @@ def first_net(task: Task, *, start: Start, seed: int) -> tuple[Net, str]:
 
 
 def _imagenet_net(task: Task) -> Net:
+    logging.getLogger("huggingface_hub").setLevel(
+        logging.ERROR
+    )  # its retries; our sentence tells the outcome
     try:
         return build_net(default_spec(task), encoder_weights="imagenet")
     except (OSError, RuntimeError, ValueError) as fault:
