@@ -18,6 +18,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,9 @@ def measure(folder: Path, codes: list[str]) -> dict[str, Any]:
             figures[code] |= tile_times(address, code)
             if code == "synthetic":
                 figures[code] |= pan(page)
-            figures[code] |= {"server_mb_before": before, "server_mb_after": resident_mb(process.pid)}
+            figures[code]["server_mb_before"] = before
+            figures[code]["tiles_swept"] = sweep(address, code)
+            figures[code]["server_mb_after_sweep"] = resident_mb(process.pid)
             page.close()
         browser.close()
     return figures
@@ -181,6 +184,17 @@ def tile_times(address: str, code: str) -> dict[str, float]:
         "tile_ms_95": round(float(np.percentile(taken, 95)), 1),
         "tile_ms_max": round(max(taken), 1),
     }
+
+
+def sweep(address: str, code: str) -> int:
+    """Ask for every tile of full resolution, four at a time, and give their number."""
+    with urllib.request.urlopen(f"{address}/ki67/pictures/{code}/info.json") as answer:
+        info = json.load(answer)
+    columns, rows = (-(-info[side] // info["tile_px"]) for side in ("width", "height"))
+    base = f"{address}/ki67/pictures/{code}/tiles/{info['levels'] - 1}"
+    places = [f"{base}/{column}_{row}.jpg" for row in range(rows) for column in range(columns)]
+    with ThreadPoolExecutor(4) as pool:
+        return sum(1 for _ in pool.map(lambda place: urllib.request.urlopen(place).read(), places))
 
 
 def pan(page: Page) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import { Chrome, MAGNIFICATIONS, scaleOf } from "./chrome.js";
 import { element, fetchOrThrow } from "./dom.js";
 import { FIRST_OPACITY, FIRST_SHOWN, LayerRow } from "./layers.js";
 import { drawMarks } from "./marks.js";
-import { drawLines, labelsOf, loadOverlay } from "./overlay.js";
+import { labelsOf, LineLayer, loadOverlay } from "./overlay.js";
 import { RegionTool } from "./region.js";
 
 const KEY_HELP =
@@ -60,7 +60,7 @@ export class PictureView {
     this.stage.addEventListener("keydown", (event) => this.press(event));
     this.stage.addEventListener("keyup", (event) => this.release(event));
     this.stage.addEventListener("blur", () => this.stage.classList.remove("bare"));
-    this.linesContext = this.lines.getContext("2d");
+    this.lineLayer = new LineLayer(this.lines.getContext("2d"));
     this.marksContext = this.marks.getContext("2d", { willReadFrequently: true });
     this.box = element("div", { class: "viewer" }, this.layerRow.row, this.region.bar, this.stage);
     this.root.append(this.box);
@@ -212,7 +212,7 @@ export class PictureView {
   draw() {
     const view = this.view();
     if (!view?.width || !this.lines.width) return;
-    drawLines(this.linesContext, this.overlay, this.state.shown, view, {
+    this.lineLayer.draw(this.overlay, this.state.shown, view, {
       opacity: this.state.opacity,
       rectangle: this.region.rectangle,
     });
