@@ -26,4 +26,6 @@ def main() -> None:
 if __name__ == "__main__":
     main()
 else:
-    app = st.App(__file__, routes=_server.routes(), lifespan=_server.lifespan)
+    app = st.App(
+        __file__, routes=_server.routes(), lifespan=_server.lifespan, on_script_error=_server.own_fault
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,6 +38,17 @@ def routes() -> list[BaseRoute]:
         return viewer_routes.routes(StoreSource(workplace(), local_person()))
     except Ki67Error as error:
         sys.exit(str(error))
+
+
+def own_fault(fault: Exception) -> bool:
+    """A mistake of ours: traceback to the log, a sentence to the page; True: nothing else is shown."""
+    logging.getLogger("ki67").error("A page failed.", exc_info=fault)
+    st.error(
+        "The app made a mistake; what is stored is safe. Reload the page; if it happens again, send the "
+        "text in the terminal to the people who run the app.",
+        icon=":material/error:",
+    )
+    return True
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ ANY_SET = "All model sets"
 ROW_HEIGHT_PX = 52
 THUMBNAIL = (64, 46)
 TABLE_HEIGHT_PX = 574
+SHOWN_AT_MOST = 200
 
 
 def show() -> None:
@@ -42,7 +43,11 @@ def show() -> None:
         )  # fmt: skip
     st.header(listing.summary_sentence(rows), anchor=False)
     if rows:
-        _table(rows)
+        _table(rows[:SHOWN_AT_MOST])
+        if len(rows) > SHOWN_AT_MOST:
+            st.caption(
+                f"The newest {SHOWN_AT_MOST} are shown; narrow the filters, or export the whole table."
+            )
     else:
         st.markdown("No result fits these filters.")
 
