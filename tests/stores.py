@@ -57,7 +57,7 @@ def postgres_socket() -> Iterator[str]:
     data = folder / "data"
     command = [programs / "initdb", "-D", data, "-A", "trust", "-U", "ki67", "--no-sync", "-E", "UTF8"]
     subprocess.run(command, check=True, capture_output=True, user=user, cwd=folder)
-    options = ["-c", "listen_addresses=", "-c", "fsync=off", "-k", str(folder)]
+    options = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=400", "-k", str(folder)]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
             [programs / "postgres", "-D", data, *options], stdout=log, stderr=log, user=user, cwd=folder
@@ -66,7 +66,7 @@ def postgres_socket() -> Iterator[str]:
         wait_for(lambda: can_connect(folder), "the PostgreSQL server")
         yield str(folder)
     finally:
-        server.send_signal(signal.SIGINT)  # a fast shutdown: it does not wait for open connections
+        server.send_signal(signal.SIGQUIT)  # at once: nobody needs the data any more
         server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -81,14 +81,14 @@ def can_connect(folder: Path) -> bool:
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The address of an empty database: "" for the default one, or a new one of the PostgreSQL server."""
+    """The address of an empty database: "" for the default one, or a new schema of the PostgreSQL server."""
     if request.param == "sqlite":
         return ""
     folder = request.getfixturevalue("postgres_socket")
     name = f"t{uuid4().hex}"
     with psycopg.connect(f"host={folder} user=ki67 dbname=postgres", autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    return f"postgresql+psycopg://ki67@/{name}?host={folder}"
+        connection.execute(f"CREATE SCHEMA {name}")
+    return f"postgresql+psycopg://ki67@/postgres?host={folder}&options=-csearch_path%3D{name}"
 
 
 @pytest.fixture(scope="session")

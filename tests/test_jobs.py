@@ -377,6 +377,7 @@ def fake_worker(step_seconds: float, steps: int) -> list[str]:
     return [sys.executable, "-m", "tests.fake_worker", str(step_seconds), str(steps)]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_killed_worker_leaves_nothing_its_job_is_interrupted_and_can_be_started_again(
     workplace: Workplace, handles: list[WorkerHandle]
 ) -> None:
@@ -401,6 +402,8 @@ def test_a_killed_worker_leaves_nothing_its_job_is_interrupted_and_can_be_starte
     assert one(workplace, job.code).state == "done"
 
 
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_a_job_is_interrupted_when_the_app_ends_and_one_worker_serves_two_apps(
     settings: Settings, handles: list[WorkerHandle]
 ) -> None:

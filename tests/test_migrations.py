@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from db.tables import Table
 from ki67.errors import StoreError
 from ki67.settings import Settings
 from ki67.study.workplace import open_workplace, reading
+from tests.store_processes import exit_codes, open_store
 from tests.stores import files_below
 
 FIRST, LAST = "0001", "0002"
@@ -84,18 +84,8 @@ def test_opening_twice_changes_nothing(settings: Settings) -> None:
     assert revision(open_workplace(settings).engine) == LAST
 
 
-def open_in_process(settings: Settings) -> None:
-    open_workplace(settings)
-
-
 def test_four_processes_that_open_a_new_store_at_once_make_one(settings: Settings) -> None:
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=open_in_process, args=(settings,)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    assert exit_codes(open_store, settings, processes=4) == [0, 0, 0, 0]
     assert revision(open_workplace(settings).engine) == LAST
 
 

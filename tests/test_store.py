@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -17,33 +16,16 @@ from ki67.study import workplace as workplaces
 from ki67.study.cases import check_case_code, place_in_case, suggest_case_code
 from ki67.study.people import Person, local_person, require
 from ki67.study.workplace import Workplace, open_workplace, reading, transaction
+from tests.store_processes import add_cases, exit_codes
 from tests.stores import LOCAL, READER
-
-PROCESSES, CASES_EACH = 4, 25
-
-
-def add_cases(settings: Settings, number: int) -> None:
-    """Reads, then writes, in one transaction: what fails when another writer comes between."""
-    workplace = open_workplace(settings)
-    for _ in range(CASES_EACH):
-        with transaction(workplace) as session:
-            taken = len(queries.case_codes(session, prefix="W-"))
-            author = queries.person_id(session, f"person-{number}", ["coordinator"])
-            queries.add_case(session, code=f"W-{taken:03d}", patient_code="x", site="other", person=author)
 
 
 def test_four_processes_that_read_and_write_at_once_lose_nothing(settings: Settings) -> None:
     workplace = open_workplace(settings)
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=add_cases, args=(settings, number)) for number in range(PROCESSES)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(120)
-    assert [writer.exitcode for writer in writers] == [0] * PROCESSES
+    assert exit_codes(add_cases, settings, processes=4) == [0, 0, 0, 0]
     with reading(workplace) as session:
         codes = queries.case_codes(session, prefix="W-")
-    assert sorted(codes) == [f"W-{number:03d}" for number in range(PROCESSES * CASES_EACH)]
+    assert sorted(codes) == [f"W-{number:03d}" for number in range(100)]
 
 
 def test_reading_does_not_wait_for_a_writer(workplace: Workplace) -> None:
