@@ -71,15 +71,16 @@ def draw_scene(
     tumor: tuple[int, int, int, int] | None = None,
     apart_um: float = 9.0,
     extra: tuple[tuple[float, float], ...] = (),
-    crop: tuple[int, int, int, int] | None = None,
+    ground: tuple[int, int, int] = TUMOR,
+    nuclei: tuple[tuple[int, int, int], tuple[int, int, int]] = (POSITIVE, NEGATIVE),
 ) -> Scene:
     """Nuclei of 3 µm radius, a third of them positive, on stroma with one tumor rectangle (x0, y0, x1, y1).
 
-    Without a rectangle all of it is tumor. `extra` nuclei come first, the others keep their distance.
+    Without a rectangle all of it is `ground`. `extra` nuclei come first, the others keep their distance.
     """
     generator = np.random.default_rng(seed)
     rgb = np.empty((height, width, 3), np.uint8)
-    rgb[:] = STROMA if tumor else TUMOR
+    rgb[:] = STROMA if tumor else ground
     if tumor:
         rgb[tumor[1] : tumor[3], tumor[0] : tumor[2]] = TUMOR
     margin = 6 / mpp
@@ -94,7 +95,7 @@ def draw_scene(
     positive = generator.random(len(kept)) < 1 / 3
     for (x, y), brown in zip(kept, positive, strict=True):
         center = (round(x * 16), round(y * 16))
-        cv2.circle(rgb, center, round(3 / mpp * 16), POSITIVE if brown else NEGATIVE, -1, cv2.LINE_AA, 4)
+        cv2.circle(rgb, center, round(3 / mpp * 16), nuclei[0] if brown else nuclei[1], -1, cv2.LINE_AA, 4)
     return Scene(rgb, kept[:, 0].astype(np.float32), kept[:, 1].astype(np.float32), positive)
 
 

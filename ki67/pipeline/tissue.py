@@ -20,13 +20,13 @@ LOW_POWER_MPP = 8.0
 BLOCK_CELLS = 128  # a block of 128 × 128 low-power pixels is read at a time
 GLASS_LOWEST = 205  # darkest channel of empty glass
 GLASS_COLOR = 14  # its largest difference between channels
-GLASS_PERCENTILE = 75.0  # pale stroma may hide among it
+GLASS_PERCENTILE = 99.0  # pale stroma may hide among it
 GLASS_SHARE = 0.002  # of the picture; less is no glass but a few bright cells
 USUAL_WHITE = (240.0, 240.0, 240.0)
-THRESHOLD_RANGE = (0.02, 0.04)  # optical density; above scanner shading, below pale stroma
+THRESHOLD_RANGE = (0.02, 0.03)  # optical density; above scanner shading, below pale stroma
 FILL_BLACK = 16  # scanners fill what they did not scan with black
 CLOSING_CELLS = 3  # gaps up to 24 µm between nuclei and fibres belong to the tissue
-MARGIN_CELLS = 1
+MARGIN_CELLS = 2
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def measure_light(
 def find_tissue(
     low_power: ByteArray, *, white_point: tuple[float, float, float], threshold: float
 ) -> npt.NDArray[np.bool_]:
-    """True on tissue, generously: gaps up to 24 µm closed and a margin of 8 µm kept."""
+    """True on tissue, generously: gaps up to 24 µm closed and a margin of 16 µm kept."""
     dense = optical_density(low_power, white_point) >= threshold
     filled = (low_power < FILL_BLACK).all(axis=2)
     mask = (dense & ~filled).astype(np.uint8)
