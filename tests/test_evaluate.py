@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +39,10 @@ from ki67.training.figures import FieldFigures, MaskOverlap, StepCounts, Tally, 
 from ki67.training.folder import Kind, Nuclei, read_folder
 from ki67.training.loop import Plan
 from ki67.training.train import Material
-from tests.annotated import make_folder, write_manifest, write_mask, write_scene
+from tests.annotated import make_folder, write_manifest, write_mask, write_rows, write_scene
 from tests.pipeline_fakes import ColorBackend, draw_scene, fake_card, fake_models
 
+DETECT = Path(__file__).resolve().parents[2] / "shared" / "tools" / "detect.py"
 POS, NEG, OTHER, UNKNOWN = Kind.POSITIVE, Kind.NEGATIVE, Kind.OTHER, Kind.UNKNOWN
 
 
@@ -247,6 +250,38 @@ def test_an_evaluation_writes_json_a_row_per_field_and_a_row_per_nucleus(tmp_pat
     matched = [row for row in matches if row["image"] == "0.png" and row["outcome"] == "matched"]
     assert len(matched) == counts.both.tp
     assert all(float(row["distance_um"]) <= 4 for row in matched)
+
+
+@pytest.mark.skipif(not DETECT.is_file(), reason="needs ../shared (not part of the project)")
+def test_the_pooled_figures_are_those_of_the_independent_check(tmp_path: Path) -> None:
+    data = scene_folder(tmp_path / "data")
+    evaluation = evaluate_folder(data, models=fake_models(), backend=ColorBackend())
+    for field in evaluation.fields:
+        rows = [row for step, row in field.rows if step == "without_step_1" and row.found_label]
+        (tmp_path / "out" / Path(field.figures.image).stem).mkdir(parents=True)
+        write_rows(
+            tmp_path / "out" / Path(field.figures.image).stem / "cells.csv",
+            [
+                ("x_px", "y_px", "label", "in_tumor"),
+                *((row.found_x_px, row.found_y_px, row.found_label, 1) for row in rows),
+            ],
+        )
+    done = subprocess.run(
+        [sys.executable, str(DETECT), str(data), str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    summary = summarize(evaluation.figures, "without_step_1")
+    assert summary is not None
+    last = done.stdout.splitlines()[-1]
+    assert (
+        f"F1 class-aware {summary.f1:.3f} (pos {summary.f1_positive:.3f} neg {summary.f1_negative:.3f}"
+        in last
+    )
+    assert f"any {summary.f1_any_class:.3f})" in last
+    assert f"non-tumor counted {summary.other_counted}/{summary.other}" in last
+    assert f"index MAE {summary.index.mean_absolute:.1f} RMSE {summary.index.root_mean_square:.1f}" in last
 
 
 def test_pictures_without_any_truth_are_refused(tmp_path: Path) -> None:
