@@ -79,9 +79,11 @@ def put_into_case(session: Session, *, picture_id: int, case_id: int) -> None:
     session.flush()
 
 
-def pictures_of_case(session: Session, case_id: int) -> list[PictureRow]:
-    found = session.scalars(select(Picture).where(Picture.case_id == case_id).order_by(Picture.id))
-    return [picture_row(each) for each in found]
+def move_slide(session: Session, *, picture_id: int, root: str, relative: str) -> None:
+    """Says where the slide of a picture lies now."""
+    picture = session.get_one(Picture, picture_id)
+    picture.root, picture.relative = root, relative
+    session.flush()
 
 
 def keep_outline(session: Session, *, picture_id: int, sha256: str, geojson: str, person: int) -> OutlineRow:

@@ -10,11 +10,6 @@ from ki67.settings import Settings
 from ki67.study.workplace import open_workplace, transaction
 
 
-def open_store(settings: Settings, _: int) -> None:
-    """Opens the store, which brings its database up to date."""
-    open_workplace(settings)
-
-
 def add_cases(settings: Settings, number: int, *, count: int = 25) -> None:
     """Reads, then writes, in one transaction: what fails when another writer comes between."""
     workplace = open_workplace(settings)

@@ -15,7 +15,6 @@ from db.tables import Table
 from ki67.errors import StoreError
 from ki67.settings import Settings
 from ki67.study.workplace import open_workplace, reading
-from tests.store_processes import exit_codes, open_store
 from tests.stores import files_below
 
 FIRST, LAST = "0001", "0002"
@@ -81,11 +80,6 @@ def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(settings: Se
 
 def test_opening_twice_changes_nothing(settings: Settings) -> None:
     open_workplace(settings)
-    assert revision(open_workplace(settings).engine) == LAST
-
-
-def test_four_processes_that_open_a_new_store_at_once_make_one(settings: Settings) -> None:
-    assert exit_codes(open_store, settings, processes=4) == [0, 0, 0, 0]
     assert revision(open_workplace(settings).engine) == LAST
 
 

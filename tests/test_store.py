@@ -20,9 +20,9 @@ from tests.store_processes import add_cases, exit_codes
 from tests.stores import LOCAL, READER
 
 
-def test_four_processes_that_read_and_write_at_once_lose_nothing(settings: Settings) -> None:
-    workplace = open_workplace(settings)
+def test_four_processes_that_make_a_store_and_write_at_once_lose_nothing(settings: Settings) -> None:
     assert exit_codes(add_cases, settings, processes=4) == [0, 0, 0, 0]
+    workplace = open_workplace(settings)
     with reading(workplace) as session:
         codes = queries.case_codes(session, prefix="W-")
     assert sorted(codes) == [f"W-{number:03d}" for number in range(100)]

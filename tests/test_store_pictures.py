@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from ki67.study.workplace import Workplace, open_workplace
 from ki67.types import ByteArray, Rect
 from tests.picture_files import PATIENT, colors, smooth, write_dicom, write_image, write_svs, write_tiff
 from tests.stores import ANALYST, LOCAL, READER, files_below, holds, png
+
+LIMIT_BYTES = 1_500_000
 
 
 @pytest.fixture
@@ -257,6 +260,24 @@ def test_a_full_disk_is_said_and_leaves_the_store_as_it_was(
     assert upload(workplace, png(colors(90, 90, seed=2))).known is False
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_files_that_may_not_grow_any_more_leave_the_store_as_it_was(workplace: Workplace, kind: str) -> None:
+    """A real limit of the system: the PNG is too large to spool, the JPEG's pixels are too large to keep."""
+    buffer = io.BytesIO()
+    Image.fromarray(colors(900, 900)).save(buffer, kind, quality=40)
+    assert (buffer.tell() > LIMIT_BYTES) == (kind == "PNG")
+    before = files_below(workplace.home)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, hard))
+    try:
+        with pytest.raises(StoreError, match="is full: free some space"):
+            upload(workplace, buffer.getvalue())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert files_below(workplace.home) == before
+    assert not upload(workplace, buffer.getvalue()).known
+
+
 def test_a_row_that_cannot_be_written_takes_its_files_with_it(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +343,17 @@ def test_a_link_inside_a_slide_root_may_be_followed(workplace: Workplace, slides
     (slides / "b.png").symlink_to(slides / "a.png")
     first = add_from_slides(workplace, LOCAL, root="siteA", relative="a.png")
     assert add_from_slides(workplace, LOCAL, root="siteA", relative="b.png").code == first.code
+
+
+def test_a_slide_that_was_moved_is_found_again_by_its_content(workplace: Workplace, slides: Path) -> None:
+    write_image(slides / "a.png", colors(40, 40))
+    stored = add_from_slides(workplace, LOCAL, root="siteA", relative="a.png")
+    (slides / "new").mkdir()
+    (slides / "a.png").rename(slides / "new" / "b.png")
+    with pytest.raises(StoreError, match="not in the slide folder siteA any more: put it back"):
+        pictures.scoring_path(workplace, LOCAL, stored.code)
+    assert add_from_slides(workplace, LOCAL, root="siteA", relative="new/b.png").code == stored.code
+    assert pictures.scoring_path(workplace, LOCAL, stored.code) == (slides / "new" / "b.png").resolve()
 
 
 def test_an_unknown_or_vanished_slide_root_is_named(workplace: Workplace, slides: Path) -> None:

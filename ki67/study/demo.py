@@ -60,7 +60,7 @@ DEMO_STUDY = (
 
 
 def add_demo_region(workplace: Workplace, person: Person) -> StoredPicture:
-    """Adds the demonstration region (0.64 mm², drawn by `ki67.synthetic`); the second time it is recognised."""
+    """Adds the demonstration region (0.64 mm², drawn by `ki67.synthetic`); it is recognised next time."""
     require(person, "coordinator", doing="add pictures")
     with tempfile.TemporaryDirectory(prefix="ki67-") as scratch:
         path = draw(DEMO_REGION, Path(scratch))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ki67.pipeline.images import open_picture
@@ -11,7 +13,17 @@ from ki67.pipeline.outputs import write_result
 from ki67.study.people import Person, require
 from ki67.study.pictures import pixels_of
 from ki67.study.stored import case_of, find_result, measurement_of, outline_of, record_of
-from ki67.study.workplace import Workplace
+from ki67.study.workplace import Workplace, disk_faults
+
+
+@contextmanager
+def _scratch(workplace: Workplace) -> Iterator[str]:
+    """A folder for the time of a download, beside the uploads: left by a killed process, it is swept too."""
+    with disk_faults():
+        beside = workplace.home / "incoming"
+        beside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="d", dir=beside) as scratch:
+            yield scratch
 
 
 def result_files(workplace: Workplace, person: Person, code: str) -> dict[str, bytes]:
@@ -28,7 +40,7 @@ def result_files(workplace: Workplace, person: Person, code: str) -> dict[str, b
     path = pixels_of(workplace, row.picture)
     pixels = row.picture.width_px * row.picture.height_px
     with (
-        tempfile.TemporaryDirectory(prefix="ki67-") as scratch,
+        _scratch(workplace) as scratch,
         open_picture(path, name=case_code, max_pixels=pixels) as picture,
     ):
         folder = Path(scratch) / "result"

@@ -149,8 +149,8 @@ def execute(
     workplace: Workplace,
     person: Person,
     job: JobRow,
-    scorer: Scorer,
     *,
+    scorer: Scorer,
     run_code: str,
     progress: ReportProgress = no_progress,
     cancelled: IsCancelled,
@@ -170,7 +170,15 @@ def execute(
     outline = parse_outline(job.outline.geojson.encode("utf-8"), name=OUTLINE_NAME) if job.outline else None
     if run is None:
         covered = outline if task.use_outline else None
-        record = _scored(workplace, task, models, scorer, covered, progress=progress, cancelled=cancelled)
+        record = _scored(
+            workplace,
+            task,
+            models=models,
+            scorer=scorer,
+            outline=covered,
+            progress=progress,
+            cancelled=cancelled,
+        )
     else:
         record = load_run(files.run_folder(workplace.home, run.code))
     progress(Progress("index", 0, 1))
@@ -193,10 +201,10 @@ def execute(
 def _scored(
     workplace: Workplace,
     task: Task,
+    *,
     models: ModelSet,
     scorer: Scorer,
     outline: Outline | None,
-    *,
     progress: ReportProgress,
     cancelled: IsCancelled,
 ) -> RunRecord:

@@ -35,10 +35,10 @@ class JobView:
     """A job as a page shows it.
 
     `stage` is that of `ki67.types.Progress` (read, tissue, tumor, cells, index), "load" while the nets
-    are loaded, or "" before that; `stage_seconds` holds the seconds of each stage so far, in order. `seconds_left` is None when nothing
-    is known. `message` is the sentence of a failure or interruption, else "". `recognised` means that
-    the same picture was scored with the same models and settings before: done at once. `cancelling`:
-    the worker of a running job was asked to stop.
+    are loaded, or "" before that; `stage_seconds` holds the seconds of each stage so far, in order.
+    `seconds_left` is None when nothing is known. `message` is the sentence of a failure or interruption,
+    else "". `recognised`: the same picture was scored with the same models and settings before, and the
+    job was done at once. `cancelling`: the worker of a running job was asked to stop.
     """
 
     code: str

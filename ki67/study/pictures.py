@@ -95,7 +95,7 @@ def add_upload(workplace: Workplace, person: Person, stream: BinaryIO, original_
         if known is not None:
             return known
         with open_picture(path, name=name, max_pixels=workplace.settings.max_pixels) as picture:
-            return _add(workplace, person, sha256, info, _copy_of(picture, path))
+            return _add(workplace, person, _copy_of(picture, path), sha256=sha256, info=info)
 
 
 def add_file(workplace: Workplace, person: Person, path: Path, *, synthetic: bool = False) -> StoredPicture:
@@ -110,7 +110,8 @@ def add_file(workplace: Workplace, person: Person, path: Path, *, synthetic: boo
     if known is not None:
         return known
     with open_picture(path, max_pixels=workplace.settings.max_pixels) as picture:
-        return _add(workplace, person, sha256, info, _copy_of(picture, path), synthetic=synthetic)
+        fill = _copy_of(picture, path)
+        return _add(workplace, person, fill, sha256=sha256, info=info, synthetic=synthetic)
 
 
 def add_from_slides(workplace: Workplace, person: Person, *, root: str, relative: str) -> StoredPicture:
@@ -128,8 +129,8 @@ def add_from_slides(workplace: Workplace, person: Person, *, root: str, relative
     sha256 = sha256_of(path)
     known = _known(workplace, sha256)
     if known is not None:
+        _find_again(workplace, known.code, root=root, relative=relative)
         return known
-
     limit = workplace.settings.max_pixels
 
     def fill(folder: Path) -> ByteArray:
@@ -138,7 +139,19 @@ def add_from_slides(workplace: Workplace, person: Person, *, root: str, relative
                 make_pyramid(path, folder / files.PYRAMID_NAME, name=name, max_pixels=limit)
             return picture.thumbnail(THUMBNAIL_PX)
 
-    return _add(workplace, person, sha256, info, fill, place=(root, relative))
+    return _add(workplace, person, fill, sha256=sha256, info=info, place=(root, relative))
+
+
+def _find_again(workplace: Workplace, code: str, *, root: str, relative: str) -> None:
+    """Takes down where a slide lies now, when it is not where it was any more."""
+    row = find_picture(workplace, code)
+    if row.root is None or row.relative is None:
+        return
+    try:
+        slide_path(workplace, root=row.root, relative=row.relative)
+    except StoreError:
+        with transaction(workplace) as session:
+            queries.move_slide(session, picture_id=row.id, root=root, relative=relative)
 
 
 def _copy_of(picture: Picture, path: Path) -> Callable[[Path], ByteArray]:
@@ -159,10 +172,10 @@ def _copy_of(picture: Picture, path: Path) -> Callable[[Path], ByteArray]:
 def _add(
     workplace: Workplace,
     person: Person,
-    sha256: str,
-    info: PictureInfo,
     fill: Callable[[Path], ByteArray],
     *,
+    sha256: str,
+    info: PictureInfo,
     place: tuple[str, str] | None = None,
     synthetic: bool = False,
 ) -> StoredPicture:

@@ -87,7 +87,7 @@ def carry_out(
                 workplace,
                 person,
                 job,
-                scorer,
+                scorer=scorer,
                 run_code=job.run_code or files.new_code("n"),
                 progress=lease.progress,
                 cancelled=lease.cancelled,
