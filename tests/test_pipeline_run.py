@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from ki67.errors import Cancelled, ModelError, PictureError
+from ki67.pipeline.artifacts import load_run, save_run
+from ki67.pipeline.measure import measure
 from ki67.pipeline.plan import make_plan
 from ki67.pipeline.run import cover_more, score_picture
 from ki67.types import GridMap, Parameters, PixelSize, Progress, Rect
@@ -202,6 +204,16 @@ def test_the_run_stores_every_parameter_it_used_and_repeats_from_them():
     again = run(scene.picture, parameters=record.parameters)
     assert again.parameters == record.parameters
     assert np.array_equal(again.candidates.score, record.candidates.score)
+
+
+def test_counting_again_from_the_stored_run_gives_the_same_integers(tmp_path):
+    scene = draw_scene(900, 700, seed=18, tumor=(300, 200, 600, 500))
+    record = run(scene.picture)
+    save_run(tmp_path / "run", record)
+    first, again = measure(record), measure(load_run(tmp_path / "run"))
+    assert (first.positive, first.negative) == (again.positive, again.negative) == counted(record)
+    assert first.positive > 0
+    assert first.bootstrap == again.bootstrap
 
 
 def test_covering_more_adds_the_missing_tiles_and_keeps_the_numbers_of_nuclei():
