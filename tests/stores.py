@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -26,7 +27,10 @@ from ki67.pipeline.images import probe
 from ki67.pipeline.outlines import Outline
 from ki67.settings import Settings
 from ki67.study.codec import RunSettings
+from ki67.study.execute import Scorer
+from ki67.study.jobs import list_jobs
 from ki67.study.people import Person, local_person
+from ki67.study.worker import work
 from ki67.study.workplace import Workplace, open_workplace
 from ki67.types import ByteArray, IsCancelled, Progress, ReportProgress, RunRecord
 from tests.records import make_record, scattered
@@ -170,6 +174,18 @@ class FakeScorer:
         )
         tumor = models.tumor.ref if models.tumor and settings.parameters.use_tumor_mask else None
         return replace(record, models={"tumor": tumor, "cells": models.cells.ref})
+
+
+def work_off(workplace: Workplace, scorer: Scorer) -> None:
+    """Lets a worker in this process do everything that waits."""
+    stop = threading.Event()
+    thread = threading.Thread(target=work, args=(workplace, scorer), kwargs={"stop": stop})
+    thread.start()
+    try:
+        wait_for(lambda: not list_jobs(workplace, LOCAL, open_only=True), "the jobs")
+    finally:
+        stop.set()
+        thread.join()
 
 
 def png(pixels: ByteArray) -> bytes:

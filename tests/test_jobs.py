@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import io
-import os
-import signal
-import sys
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from db import job_queries, queries
+from db import queries
 from ki67.errors import ModelError, NotAllowed, PictureError, StoreError, UnknownPixelSize
 from ki67.settings import Settings
-from ki67.study import execute, jobs, leases, records, results, worker
+from ki67.study import execute, jobs, records, results
 from ki67.study.jobs import JobView, list_jobs
 from ki67.study.pictures import add_from_slides, add_upload
 from ki67.study.scoring import ScoreRequest, estimate_seconds, submit
-from ki67.study.worker import WorkerHandle, start_worker, work
-from ki67.study.workplace import Workplace, open_workplace, reading, transaction
-from ki67.types import Progress, Rect
+from ki67.study.worker import work
+from ki67.study.workplace import Workplace, open_workplace, reading
+from ki67.types import Rect
 from tests.picture_files import colors, write_image
-from tests.stores import ANALYST, LOCAL, READER, FakeScorer, files_below, png, wait_for
+from tests.stores import ANALYST, LOCAL, READER, FakeScorer, files_below, png, wait_for, work_off
 
 OUTLINE = (
     b'{"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"name": "by Erika",'
@@ -47,18 +43,6 @@ def picture(workplace: Workplace, *, seed: int = 0) -> str:
 def request(workplace: Workplace, *, seed: int = 0, **options: object) -> ScoreRequest:
     values = {"picture_code": picture(workplace, seed=seed), "case_code": f"B-{seed}", "site": "breast"}
     return ScoreRequest(**{**values, "mpp": 0.5, **options})  # type: ignore[arg-type]
-
-
-def work_off(workplace: Workplace, scorer: FakeScorer) -> None:
-    """Lets a worker in this process do everything that waits."""
-    stop = threading.Event()
-    thread = threading.Thread(target=work, args=(workplace, scorer), kwargs={"stop": stop})
-    thread.start()
-    try:
-        wait_for(lambda: not list_jobs(workplace, LOCAL, open_only=True), "the jobs")
-    finally:
-        stop.set()
-        thread.join()
 
 
 def one(workplace: Workplace, code: str) -> JobView:
@@ -281,54 +265,6 @@ def test_a_slide_root_that_vanishes_in_mid_run_fails_the_job_with_its_name(
     assert one(workplace, job.code).state == "done"
 
 
-def test_an_expired_lease_is_seen_as_interrupted_and_its_run_folder_goes(workplace: Workplace) -> None:
-    (job,) = submit(workplace, LOCAL, [request(workplace)])
-    with transaction(workplace) as session:
-        row = job_queries.claim_job(session, worker="w1", run_code="n1", lease_seconds=-1)
-    assert row is not None
-    (workplace.home / "runs" / "n1").mkdir(parents=True)
-    (seen,) = list_jobs(workplace, LOCAL)
-    assert (seen.code, seen.state) == (job.code, "interrupted")
-    assert "Start it again" in seen.message
-    assert not (workplace.home / "runs" / "n1").exists()
-
-
-def test_a_worker_that_lost_its_lease_cannot_finish_the_job(workplace: Workplace) -> None:
-    (job,) = submit(workplace, LOCAL, [request(workplace)])
-    with transaction(workplace) as session:
-        row = job_queries.claim_job(session, worker="w1", run_code="n1", lease_seconds=-1)
-    assert row is not None
-    list_jobs(workplace, LOCAL)
-    before = files_below(workplace.home)
-    worker.carry_out(workplace, row, FakeScorer(), worker="w1", stop=threading.Event())
-    assert one(workplace, job.code).state == "interrupted"
-    assert results.list_results(workplace, LOCAL) == []
-    assert files_below(workplace.home) == before
-
-
-def test_a_lease_is_renewed_until_the_work_ends(
-    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(leases, "BEAT_SECONDS", 0.05)
-    (job,) = submit(workplace, LOCAL, [request(workplace)])
-    with transaction(workplace) as session:
-        row = job_queries.claim_job(session, worker="w1", run_code="n1", lease_seconds=5)
-    assert row is not None
-    assert row.lease_until is not None
-    with leases.Lease(workplace, job.code, worker="w1", stop=threading.Event()) as lease:
-        lease.progress(Progress("tumor", 3, 9))
-        wait_for(lambda: one(workplace, job.code).done == 3, "a beat")
-        lease.progress(Progress("cells", 1, 7))
-        wait_for(lambda: one(workplace, job.code).stage == "cells", "a beat")
-        assert not lease.cancelled()
-    with reading(workplace) as session:
-        later = job_queries.job_by_code(session, job.code)
-    assert later is not None
-    assert later.lease_until is not None
-    assert later.lease_until > row.lease_until + timedelta(seconds=10)
-    assert list(later.stage_seconds) == ["tumor", "cells"]
-
-
 def test_the_time_of_a_job_is_estimated_from_earlier_runs(workplace: Workplace) -> None:
     assert estimate_seconds(workplace, LOCAL, megapixels=1) is None
     (first,) = submit(workplace, LOCAL, [request(workplace)])
@@ -360,76 +296,3 @@ def test_models_that_changed_since_the_job_was_asked_for_fail_it(
     work_off(workplace, scorer)
     assert one(workplace, job.code).message.startswith("The model set set-a changed since this job")
     assert scorer.calls == []
-
-
-# The worker as a process
-
-
-@pytest.fixture
-def handles() -> Iterator[list[WorkerHandle]]:
-    started: list[WorkerHandle] = []
-    yield started
-    for handle in started:
-        handle.stop()
-
-
-def fake_worker(step_seconds: float, steps: int) -> list[str]:
-    return [sys.executable, "-m", "tests.fake_worker", str(step_seconds), str(steps)]
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_killed_worker_leaves_nothing_its_job_is_interrupted_and_can_be_started_again(
-    workplace: Workplace, handles: list[WorkerHandle]
-) -> None:
-    (job,) = submit(workplace, LOCAL, [request(workplace)])
-    before = files_below(workplace.home)
-    handles.append(start_worker(workplace.settings, command=fake_worker(0.05, 100_000)))
-    wait_for(lambda: one(workplace, job.code).done > 0, "the worker's first progress")
-    killed = handles[0].process_id
-    assert killed is not None
-    os.kill(killed, signal.SIGKILL)
-    wait_for(
-        lambda: one(workplace, job.code).state == "interrupted",
-        "the end of the lease",
-        seconds=leases.LEASE_SECONDS + 15,
-    )
-    left = {name: content for name, content in files_below(workplace.home).items() if ".lock" not in name}
-    assert left == before
-    wait_for(lambda: handles[0].process_id not in (None, killed), "another worker")
-    handles.pop().stop()
-    jobs.restart(workplace, LOCAL, job.code)
-    work_off(workplace, FakeScorer())
-    assert one(workplace, job.code).state == "done"
-
-
-@pytest.mark.postgres
-@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-def test_a_job_is_interrupted_when_the_app_ends_and_one_worker_serves_two_apps(
-    settings: Settings, handles: list[WorkerHandle]
-) -> None:
-    workplace = open_workplace(settings)
-    (job,) = submit(workplace, LOCAL, [request(workplace)])
-    command = fake_worker(0.05, 100_000)
-    handles.append(start_worker(settings, command=command))
-    wait_for(lambda: one(workplace, job.code).done > 0, "the worker's first progress")
-    handles.append(start_worker(settings, command=command))
-    assert handles[0].process_id is not None
-    assert handles[1].process_id is None
-    handles[0].stop()
-    stopped = one(workplace, job.code)
-    assert (stopped.state, stopped.message) == ("interrupted", worker.CLOSED)
-    wait_for(lambda: handles[1].process_id is not None, "the other app's worker")
-    handles[1].stop()
-    handles[1].stop()
-
-
-def test_the_worker_of_the_product_starts_without_the_nets_and_ends_with_its_input(
-    tmp_path: Path, model_folder: Path, handles: list[WorkerHandle]
-) -> None:
-    settings = Settings(home=tmp_path / "home", models=model_folder)
-    handles.append(start_worker(settings))
-    wait_for(lambda: (tmp_path / "home" / "ki67.sqlite").exists(), "the worker's start")
-    pid = handles[0].process_id
-    assert pid is not None
-    handles[0].stop()
-    assert not Path(f"/proc/{pid}").exists()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,16 @@ from ki67.settings import Settings
 from ki67.study import results
 from ki67.study.execute import NetScorer
 from ki67.study.files import run_folder
-from ki67.study.jobs import get_job, list_jobs
+from ki67.study.jobs import get_job
 from ki67.study.model_sets import find_model_set
 from ki67.study.pictures import add_upload
 from ki67.study.scoring import ScoreRequest, submit
 from ki67.study.stored import find_result, record_of
-from ki67.study.worker import work
 from ki67.study.workplace import Workplace
 from ki67.types import Parameters, PixelSize
 from tests.picture_files import write_image
 from tests.pipeline_fakes import ColorBackend, Scene, draw_scene
-from tests.stores import LOCAL, wait_for
+from tests.stores import LOCAL, work_off
 
 
 @pytest.fixture
@@ -58,17 +56,6 @@ def scene() -> Scene:
 def upload(workplace: Workplace, scene: Scene, folder: Path) -> str:
     path = write_image(folder / "a.png", scene.rgb)
     return add_upload(workplace, LOCAL, io.BytesIO(path.read_bytes()), "a.png").code
-
-
-def work_off(workplace: Workplace, scorer: NetScorer) -> None:
-    stop = threading.Event()
-    thread = threading.Thread(target=work, args=(workplace, scorer), kwargs={"stop": stop})
-    thread.start()
-    try:
-        wait_for(lambda: not list_jobs(workplace, LOCAL, open_only=True), "the jobs")
-    finally:
-        stop.set()
-        thread.join()
 
 
 def score(workplace: Workplace, scorer: NetScorer, request: ScoreRequest) -> results.ResultView:
