@@ -20,10 +20,11 @@ from ki67.pipeline.images import open_picture, probe, sha256_of
 from ki67.pipeline.outlines import Outline, check_outline_meets, outline_cells, read_outline
 from ki67.pipeline.pixel_size import choose_pixel_size
 from ki67.settings import Settings, load_settings
-from ki67.types import Parameters, PictureInfo, Progress, Rect, ReportProgress
+from ki67.types import Measurement, Parameters, PictureInfo, Progress, Rect, ReportProgress, RunRecord
 
 if TYPE_CHECKING:
     from ki67.pipeline.backends import Backend
+    from ki67.study.workplace import Workplace
 
 STAGE_WORDS = {"read": "reading", "tissue": "tissue", "tumor": "tumor", "cells": "nuclei", "index": "index"}
 
@@ -63,6 +64,7 @@ def score_images(options: ScoreOptions) -> int:
     failures: list[str] = []
     jobs = _readable(options, settings, outline, failures)
     if jobs:
+        workplace = _open_store(settings) if options.store else None
         _make_out(options.out)
         from ki67.pipeline.backends import choose_backend
 
@@ -74,7 +76,7 @@ def score_images(options: ScoreOptions) -> int:
         )
         for job in jobs:
             try:
-                _score_one(job, options, settings, models, backend, outline)
+                _score_one(job, options, settings, models, backend, outline, workplace)
             except Cancelled:
                 raise
             except Ki67Error as error:
@@ -84,6 +86,13 @@ def score_images(options: ScoreOptions) -> int:
         listed = "\n".join(f"  {sentence}" for sentence in failures)
         print(f"{len(failures)} of {len(options.images)} not scored:\n{listed}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _open_store(settings: Settings) -> Workplace:
+    """The store, opened before anything is computed, so that its faults show at once."""
+    from ki67.study.workplace import open_workplace
+
+    return open_workplace(settings)
 
 
 def _readable(
@@ -147,6 +156,7 @@ def _score_one(
     models: ModelSet,
     backend: Backend,
     outline: Outline | None,
+    workplace: Workplace | None,
 ) -> None:
     """Read, run both steps, measure, write `job.folder` as a whole, and store when asked."""
     from ki67.pipeline.measure import measure
@@ -181,21 +191,33 @@ def _score_one(
             outline=outline,
         )
         _remember(options.out, job)
-    if options.store:
-        from ki67.study.people import local_person
-        from ki67.study.records import store_score
-        from ki67.study.workplace import open_workplace
+    if workplace:
+        _store(workplace, job, options, record, measured, model_set=models.name)
 
-        store_score(
-            open_workplace(settings),
-            local_person(),
-            picture=job.path,
-            record=record,
-            measurement=measured,
-            model_set=models.name,
-            outline_geojson=options.outline.read_bytes() if options.outline else None,
-            use_outline=options.use_outline,
-        )
+
+def _store(
+    workplace: Workplace,
+    job: _Job,
+    options: ScoreOptions,
+    record: RunRecord,
+    measured: Measurement,
+    *,
+    model_set: str,
+) -> None:
+    """Put the run and its result into the store, where the app finds them."""
+    from ki67.study.people import local_person
+    from ki67.study.records import store_score
+
+    store_score(
+        workplace,
+        local_person(),
+        picture=job.path,
+        record=record,
+        measurement=measured,
+        model_set=model_set,
+        outline_geojson=options.outline.read_bytes() if options.outline else None,
+        use_outline=options.use_outline,
+    )
 
 
 def _remember(out: Path, job: _Job) -> None:

@@ -14,6 +14,10 @@ from PIL import Image
 
 from ki67.cli import main
 from ki67.index import ki67_index
+from ki67.settings import load_settings
+from ki67.study.people import local_person
+from ki67.study.results import list_results
+from ki67.study.workplace import open_workplace
 from ki67.synthetic import make_region
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -234,3 +238,30 @@ def test_an_outline_beside_the_picture_is_refused(tmp_path: Path) -> None:
     assert shown.returncode == 1
     assert "o.geojson" in shown.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_score_with_store_is_found_in_the_app_and_twice_is_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KI67_HOME", str(tmp_path / "home"))
+    picture = region_png(tmp_path / "Mrs Smith.png", side=256)
+    options = ["--mpp", "0.5", "--store", "--device", "cpu"]
+    for _ in range(2):
+        assert main(["score", str(picture), "--out", str(tmp_path / "o"), *options]) == 0
+    workplace = open_workplace(load_settings())
+    rows = list_results(workplace, local_person())
+    summary = read_summary(tmp_path / "o" / "Mrs Smith")
+    assert len(rows) == 1
+    assert (rows[0].positive, rows[0].negative) == (summary["positive"], summary["negative"])
+    assert "Smith" not in str(rows[0])
+
+
+def test_a_store_that_cannot_be_used_is_said_before_anything_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "home").write_text("a file where the data folder should be")
+    monkeypatch.setenv("KI67_HOME", str(tmp_path / "home"))
+    picture = region_png(tmp_path / "field.png", side=64)
+    assert main(["score", str(picture), "--out", str(tmp_path / "o"), "--mpp", "0.5", "--store"]) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+    assert not (tmp_path / "o").exists()
