@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
 
 from db import queries
 from db.engine import Session
@@ -17,7 +15,7 @@ from ki67.pipeline.artifacts import load_run
 from ki67.pipeline.cards import ModelSet
 from ki67.pipeline.images import open_picture
 from ki67.pipeline.measure import measure
-from ki67.pipeline.outlines import Outline, parse_outline, rasterize
+from ki67.pipeline.outlines import Outline, outline_cells, parse_outline
 from ki67.settings import Settings
 from ki67.study import codec, files
 from ki67.study.codec import RunSettings
@@ -27,7 +25,7 @@ from ki67.study.pictures import pixels_of
 from ki67.study.records import OUTLINE_NAME, Finished, store_finished
 from ki67.study.slides import folder_of_root
 from ki67.study.workplace import Workplace, reading
-from ki67.types import GridMap, IsCancelled, Progress, ReportProgress, RunRecord, no_progress
+from ki67.types import IsCancelled, Progress, ReportProgress, RunRecord, no_progress
 
 if TYPE_CHECKING:
     from ki67.pipeline.backends import Backend
@@ -88,7 +86,7 @@ class NetScorer:
             return cover_more(
                 picture,
                 record,
-                cells_of(outline, record.tissue_map),
+                outline_cells(outline, record.tissue_map),
                 models=models,
                 backend=backend,
                 progress=progress,
@@ -111,12 +109,6 @@ class NetScorer:
             )
             self._loaded = (key, backend)
         return self._loaded[1]
-
-
-def cells_of(outline: Outline, grid: GridMap) -> GridMap:
-    """The cells of a grid that lie in an outline's tumor: 255 there, 0 elsewhere."""
-    inside = rasterize(outline.tumor, grid).astype(np.uint8) * np.uint8(255)
-    return replace(grid, values=inside)
 
 
 @dataclass(frozen=True)
