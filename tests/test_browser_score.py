@@ -35,7 +35,14 @@ def start(page: Page, app_url: str) -> Page:
     page.set_viewport_size({"width": 1440, "height": 900})
     page.goto(app_url)
     expect(page.get_by_text("Research use only ·")).to_be_visible(timeout=SHOWN_MS)
+    at_rest(page)
     return page
+
+
+def at_rest(page: Page) -> None:
+    """Wait until the app has drawn everything: a button pressed before may be replaced meanwhile."""
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+    page.wait_for_timeout(500)
 
 
 def drop(page: Page, path: Path) -> None:
@@ -129,10 +136,9 @@ def test_the_same_picture_is_recognised_and_everything_works_by_keyboard_alone(
     start: Page, png_without_size: Path
 ) -> None:
     page = start
+    page.on("filechooser", lambda chooser: chooser.set_files(png_without_size))
     press_tab_until(page, page.locator("[data-testid=stFileUploaderDropzone] button").first)
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files(png_without_size)
+    page.keyboard.press("Enter")
     expect(page.get_by_text("the file gives no pixel size")).to_be_visible(timeout=SHOWN_MS)
 
     press_tab_until(page, page.get_by_label("Case code"))
