@@ -73,6 +73,7 @@ def score_images(options: ScoreOptions) -> int:
             device=options.device or settings.device,
             backend=options.backend or settings.backend,
             with_tumor=not options.no_tumor_mask,
+            cache=settings.net_cache,
         )
         for job in jobs:
             try:

@@ -53,6 +53,7 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
         device=settings.device,
         backend=settings.backend,
         with_tumor=models.tumor is not None,
+        cache=settings.net_cache,
     )
     patients = read_patients(chosen.patients) if chosen.patients else None
     with _bar("evaluate") as report:

@@ -64,6 +64,11 @@ class Settings(BaseModel):
         return _parse_roots(value) if isinstance(value, str) else value
 
     @property
+    def net_cache(self) -> Path | None:
+        """Where converted nets are kept between starts; None before there is a data folder."""
+        return self.home / "cache" if self.home.is_dir() else None
+
+    @property
     def database(self) -> str:
         """The database's address: as given, or SQLite under `home`."""
         return self.database_url or f"sqlite:///{self.home / SQLITE_NAME}"

@@ -105,7 +105,7 @@ class NetScorer:
                 device=self._settings.device,
                 backend=self._settings.backend,
                 with_tumor=with_tumor,
-                cache=self._settings.home / "cache",
+                cache=self._settings.net_cache,
             )
             self._loaded = (key, backend)
         return self._loaded[1]
