@@ -10,6 +10,7 @@ from typing import Any
 
 import streamlit as st
 from starlette.routing import BaseRoute
+from streamlit.runtime.pages_manager import PagesManager
 
 from ki67.errors import Ki67Error
 from ki67.settings import Settings, load_settings
@@ -53,7 +54,12 @@ def own_fault(fault: Exception) -> bool:
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncIterator[dict[str, Any]]:
-    """The worker process lives as long as the server."""
+    """The worker process lives as long as the server.
+
+    Until a script has called `st.navigation`, Streamlit takes a folder `pages/` for its older scheme,
+    where every file is a page: the first visit by a link to a page would then pass `app.py` by.
+    """
+    PagesManager.uses_pages_directory = False
     worker = start_worker(workplace().settings)
     try:
         yield {}

@@ -18,6 +18,7 @@ ANY_STATE = "Any state"
 SITE_OPTIONS: dict[str, Site | None] = {ANY_SITE: None, **{site.capitalize(): site for site in SITES}}
 STATES = (ANY_STATE, "Flagged", "Not assessable")
 ANY_SET = "All model sets"
+HEADER_HEIGHT_PX = 36
 ROW_HEIGHT_PX = 52
 THUMBNAIL = (64, 46)
 TABLE_HEIGHT_PX = 574
@@ -84,7 +85,7 @@ def _table(rows: Sequence[ResultRow]) -> None:
         pd.DataFrame([_line(row) for row in rows]),
         hide_index=True,
         row_height=ROW_HEIGHT_PX,
-        height=min(TABLE_HEIGHT_PX, 38 + ROW_HEIGHT_PX * len(rows)),
+        height=min(TABLE_HEIGHT_PX, HEADER_HEIGHT_PX + ROW_HEIGHT_PX * len(rows)),
         column_config={
             "Open": st.column_config.ButtonColumn(
                 "", key="open_result", on_click=_remember_click, args=([row.code for row in rows],), width=80

@@ -175,6 +175,8 @@ def test_a_job_is_interrupted_by_the_end_of_the_app_and_started_again_in_the_nex
         page.get_by_role("button", name="Try a demonstration region").click(timeout=SHOWN_MS)
         expect(page.get_by_text("1 running")).to_be_visible(timeout=SHOWN_MS)
     with running_app(ROOT / "app.py", log=tmp_path / "second.log", environment=environment) as url:
+        page.goto(f"{url}/results")  # the first visit, by a link to a page
+        expect(page.get_by_text("Research use only ·")).to_be_visible(timeout=SHOWN_MS)
         page.goto(url)
         expect(page.get_by_text("Interrupted")).to_be_visible(timeout=SHOWN_MS)
         expect(page.get_by_text("Nothing was lost.")).to_be_visible()
