@@ -13,6 +13,20 @@ from pathlib import Path
 from ki67.errors import StoreError
 
 
+def check_replaceable(target: Path, *, holds: str) -> None:
+    """Refuse a target that is somebody's own: not a missing or empty folder, nor one with the file `holds`.
+
+    A slide's data folder has the slide's stem, and so has its result. Raises StoreError.
+    """
+    with _sentences(target):
+        if not os.path.lexists(target) or (target.is_dir() and (target / holds).is_file()):
+            return
+        if not target.is_dir() or any(target.iterdir()):
+            raise StoreError(
+                f"{target} is there and holds no {holds}, so it is not replaced: choose another --out."
+            )
+
+
 @contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """Give a new empty folder beside `target` to write into; on success it takes the place of `target`.

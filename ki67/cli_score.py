@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Literal
 
 from tqdm import tqdm
 
-from ki67.atomic import write_whole_file
+from ki67.atomic import check_replaceable, write_whole_file
 from ki67.errors import Cancelled, DataError, Ki67Error, StoreError, UnknownPixelSize
 from ki67.pipeline.cards import ModelSet, default_model_set, read_model_set
 from ki67.pipeline.images import open_picture, probe, sha256_of
 from ki67.pipeline.outlines import Outline, check_outline_meets, outline_cells, read_outline
+from ki67.pipeline.outputs import SUMMARY_FILE
 from ki67.pipeline.pixel_size import choose_pixel_size
 from ki67.settings import Settings, load_settings
 from ki67.types import Measurement, Parameters, PictureInfo, Progress, Rect, ReportProgress, RunRecord
@@ -107,6 +108,7 @@ def _readable(
             info = probe(path, max_pixels=settings.max_pixels)
             choose_pixel_size(info, options.mpp, name=path.name)
             _check_roi(options.roi, info, path.name)
+            check_replaceable(folder, holds=SUMMARY_FILE)
             if outline:
                 check_outline_meets(
                     outline, width_px=info.width_px, height_px=info.height_px, name=outline_name
@@ -224,7 +226,12 @@ def _store(
 def _remember(out: Path, job: _Job) -> None:
     """Add the folder to `index.json`, written as a whole."""
     index = out / "index.json"
-    known = json.loads(index.read_text(encoding="utf8")) if index.exists() else {}
+    try:
+        known = dict(json.loads(index.read_text(encoding="utf8"))) if index.exists() else {}
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(
+            f"{index} is no index of earlier scores: move it away, or choose another --out."
+        ) from error
     known[job.folder.name] = str(job.path)
     write_whole_file(index, json.dumps(known, indent=1, ensure_ascii=False).encode())
 

@@ -48,6 +48,7 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
     from ki67.pipeline.backends import choose_backend
     from ki67.training.evaluate import evaluate_folder, read_patients, summaries_json, write_evaluation
 
+    patients = read_patients(chosen.patients) if chosen.patients else None
     backend = choose_backend(
         models.folder,
         device=settings.device,
@@ -55,7 +56,6 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
         with_tumor=models.tumor is not None,
         cache=settings.net_cache,
     )
-    patients = read_patients(chosen.patients) if chosen.patients else None
     with _bar("evaluate") as report:
         evaluation = evaluate_folder(
             chosen.data, models=models, backend=backend, patients=patients, report=report
@@ -97,22 +97,32 @@ def _print_figures(figures: dict[str, Any]) -> None:
     if figures["headline_reason"]:
         print(f"No headline: {figures['headline_reason']}.")
     rows.append(("(trained on)", figures["on_training_pictures"]))
-    heads = (("n", 4), ("F1 4 µm", 9), ("precision", 11), ("recall", 8), ("MAE", 7), ("bias", 7))
+    heads = (
+        ("n", 4),
+        ("F1 4 µm", 9),
+        ("no border", 11),
+        ("precision", 11),
+        ("recall", 8),
+        ("MAE", 7),
+        ("bias", 7),
+    )
     print(f"{'source':<14}{'step 1':<10}" + "".join(f"{head:>{width}}" for head, width in heads))
     for source, steps in rows:
         for step, summary in steps.items():
             if summary:
                 _print_row(source, step.removesuffix("_step_1"), summary)
+    if any(summary and not summary["patients_known"] for _, steps in rows for summary in steps.values()):
+        print("Some pictures name no patient: there the picture stands for the patient.")
     if figures["tumor_dice"] is not None:
         print(f"tumor Dice {figures['tumor_dice']:.3f} where masks were drawn")
 
 
 def _print_row(source: str, step: str, summary: dict[str, Any]) -> None:
     index = summary["index"]
-    numbers = [summary["f1"], summary["precision"], summary["recall"]]
+    numbers = [summary[name] for name in ("f1", "f1_without_border", "precision", "recall")]
     shown = "".join(
         f"{'–' if value is None else f'{value:.3f}':>{width}}"
-        for value, width in zip(numbers, (9, 11, 8), strict=True)
+        for value, width in zip(numbers, (9, 11, 11, 8), strict=True)
     )
     errors = "".join(
         f"{'–' if value is None else f'{value:.1f}':>7}" for value in (index["mean_absolute"], index["bias"])

@@ -107,7 +107,8 @@ def duration(seconds: float) -> str:
 
 
 def _percent_number_of(fraction: float) -> str:
-    return _clear_of_borders(Fraction(100 * fraction), most_decimals=3)
+    """To 9 decimals, which takes the dust of binary fractions away (0.14 is 14 %)."""
+    return _clear_of_borders(Fraction(str(round(100 * fraction, 9))), most_decimals=9)
 
 
 def _clear_of_borders(value: Fraction, *, most_decimals: int) -> str:

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from ki67.atomic import whole_folder, write_whole_file
+from ki67.atomic import check_replaceable, whole_folder, write_whole_file
 from ki67.errors import StoreError
 
 
@@ -87,3 +87,17 @@ def test_a_file_is_written_whole_and_leaves_nothing_beside_it(tmp_path, monkeypa
         write_whole_file(target, b"three")
     assert target.read_bytes() == b"two"
     assert names(target.parent) == ["file.bin"]
+
+
+def test_only_a_folder_of_the_same_kind_may_be_replaced(tmp_path):
+    own, empty, ours = tmp_path / "own", tmp_path / "empty", tmp_path / "ours"
+    for folder in (own, empty, ours):
+        folder.mkdir()
+    (own / "Dat_0000.dat").write_bytes(b"pixels of a slide")
+    (ours / "summary.json").write_text("{}")
+    (tmp_path / "file").write_text("x")
+    for target in (tmp_path / "missing", empty, ours):
+        check_replaceable(target, holds="summary.json")
+    for target in (own, tmp_path / "file"):
+        with pytest.raises(StoreError, match=r"holds no summary\.json, so it is not replaced: choose"):
+            check_replaceable(target, holds="summary.json")

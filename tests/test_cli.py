@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from ki67.cli import main
+from ki67.cli_train import _print_figures
 from ki67.index import ki67_index
 from ki67.settings import load_settings
 from ki67.study.people import local_person
@@ -108,6 +109,17 @@ def test_an_unreadable_picture_exits_1_with_one_sentence_and_writes_nothing(
     assert len(shown.stderr.strip().splitlines()) == 1
     assert shown.stdout.splitlines()[-1] == "False"
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_no_result_is_never_replaced(tmp_path: Path) -> None:
+    picture = region_png(tmp_path / "slide.png", side=64)
+    (tmp_path / "slide").mkdir()
+    (tmp_path / "slide" / "Dat_0000.dat").write_bytes(b"pixels")
+    shown = light("score", picture, "--out", tmp_path, "--mpp", "0.5")
+    assert shown.returncode == 1
+    assert "choose another --out" in shown.stderr
+    assert (tmp_path / "slide" / "Dat_0000.dat").read_bytes() == b"pixels"
+    assert not (tmp_path / "index.json").exists()
 
 
 @pytest.mark.parametrize("mpp", ["0", "-0.5", "50"])
@@ -229,6 +241,31 @@ def test_an_outline_that_replaces_step_1_decides_which_nuclei_count(tmp_path: Pa
     inside = [63.5 <= float(row["x_px"]) < 191.5 and 63.5 <= float(row["y_px"]) < 191.5 for row in rows]
     assert any(inside)
     assert [row["in_tumor"] == "1" for row in rows] == inside
+
+
+def test_a_list_of_patients_that_is_not_there_is_said_without_loading_the_nets(tmp_path: Path) -> None:
+    region_png(tmp_path / "field.png", side=64)
+    (tmp_path / "field.csv").write_text("x_px,y_px,label\n1,1,positive\n")
+    (tmp_path / "manifest.csv").write_text("image,mpp\nfield.png,0.5\n")
+    shown = light("evaluate", "--data", tmp_path, "--patients", tmp_path / "none.txt")
+    assert shown.returncode == 1
+    assert "none.txt" in shown.stderr
+    assert shown.stdout.splitlines()[-1] == "False"
+
+
+def test_figures_are_printed_with_and_without_border_and_say_when_patients_are_unknown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    index = {"mean_absolute": 2.5, "bias": None}
+    ratios = {"f1": 0.8, "f1_without_border": 0.812, "precision": 0.7, "recall": None}
+    summary = {**ratios, "fields": 3, "index": index, "patients_known": False}
+    steps = {"with_step_1": summary, "without_step_1": None}
+    figures = {"headline": steps, "by_source": {}, "on_training_pictures": {}, "tumor_dice": None}
+    _print_figures({**figures, "headline_reason": None})
+    head, row, note = capsys.readouterr().out.splitlines()
+    assert " ".join(head.split()) == "source step 1 n F1 4 µm no border precision recall MAE bias"
+    assert row.split() == ["all", "with", "3", "0.800", "0.812", "0.700", "–", "2.5", "–"]
+    assert note == "Some pictures name no patient: there the picture stands for the patient."
 
 
 def test_an_outline_beside_the_picture_is_refused(tmp_path: Path) -> None:

@@ -135,6 +135,8 @@ def test_intervals_counts_areas_and_times_read_as_the_style_wants():
     assert numbers.interval(Interval(0.0, 0.1503)) == "0.0–15.0"
     assert numbers.interval(None) == ""
     assert numbers.percent_of(0.146) == "14.6 %"
+    assert numbers.percent_of(0.14) == "14.0 %"
+    assert numbers.interval(Interval(0.0299996, 0.2000004)) == "2.99996–20.00004"
     assert numbers.count(1216) == "1,216"
     assert numbers.area(0.44) == "0.44 mm²"
     assert numbers.area(0.0123) == "0.012 mm²"

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ki67.errors import Cancelled, TrainingError
+from ki67.errors import Cancelled, StoreError, TrainingError
 from ki67.pipeline.cards import default_spec, read_card, verify_weights
 from ki67.pipeline.images import sha256_of
 from ki67.pipeline.nets import build_net, load_net, net_state
@@ -282,6 +282,16 @@ def test_init_starts_from_a_whole_net_of_the_same_task(tmp_path: Path) -> None:
     assert origin.startswith("from base ")
     with pytest.raises(TrainingError, match="is a cells net: give --init a tumor net"):
         first_net("tumor", start=Start(init=tmp_path / "base"), seed=0)
+
+
+def test_a_folder_that_is_no_model_is_never_replaced(tmp_path: Path) -> None:
+    data = make_folder(tmp_path / "data", patients=["A"], side=32)
+    with pytest.raises(StoreError, match=r"holds no card\.json, so it is not replaced"):
+        train_model(
+            "cells", data=[data], out=data, plan=tiny_plan(patches=2), start=Start("none"),
+            naming=Naming("base"), material=TINY,
+        )  # fmt: skip
+    assert (data / "manifest.csv").is_file()
 
 
 def test_the_first_weights_follow_the_seed() -> None:

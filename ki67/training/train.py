@@ -16,8 +16,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ki67 import __version__
+from ki67.atomic import check_replaceable
 from ki67.errors import TrainingError
 from ki67.pipeline.cards import (
+    CARD_NAME,
     ModelCard,
     Task,
     TrainingSource,
@@ -135,6 +137,7 @@ def train_on(
     """Train on these pictures, never on `held_out`; the work (checkpoint, log) lies beside `out`."""
     if plan.task != task:
         raise TrainingError(f"The plan is for the {plan.task} net, not for the {task} net.")
+    check_replaceable(out, holds=CARD_NAME)
     net, origin = first_net(task, start=start, seed=plan.seed)
     plates = plates_of(task, fields, seed=plan.seed, redraws=material.redraws)
     if plan.synthetic_share > 0:
