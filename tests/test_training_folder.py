@@ -68,7 +68,7 @@ def test_typed_nuclei_are_tumor_unknown_or_other_and_carry_no_label(tmp_path: Pa
 
 def test_nuclei_of_a_color_mask_lie_at_the_centre_of_their_area(tmp_path: Path) -> None:
     blank(tmp_path)
-    mask = np.zeros((10, 20, 3), np.uint8)
+    mask = np.zeros((32, 40, 3), np.uint8)
     mask[2:5, 2:5, 0] = 255
     mask[5:8, 11:16, 2] = 255
     write_mask(tmp_path, "a.png", mask, ending=".mask.png")
@@ -87,7 +87,8 @@ def test_nuclei_of_a_color_mask_lie_at_the_centre_of_their_area(tmp_path: Path) 
         ([("b.png", 0.5, "", "")], ("manifest.csv, line 2", "b.png", "is not in")),
         ([("a.png", "half", "", "")], ("line 2", "'half'", "µm per pixel")),
         ([("a.png", 352.78, "", "")], ("line 2", "352.78", "correct it")),
-        ([("a.png", 0.5, "", ""), ("a.png", 0.5, "", "")], ("a.png", "twice", "one row")),
+        ([("a.png", 2, "", "")], ("line 2", "a.png", "too coarse (2 µm/px", "export it")),
+        ([("a.png", 0.5, "", "")], ("line 2", "no annotation lies beside a.png", "a.csv")),
         ([], ("lists no picture", "add a row")),
     ],
 )
@@ -114,6 +115,7 @@ def test_a_folder_without_manifest_and_a_manifest_without_mpp_are_refused(tmp_pa
     [
         ([("x_px", "y_px"), (1, 1)], ("label or type",)),
         ([("x_px", "y_px", "label"), (1, "one", "positive")], ("line 2", "not a number")),
+        ([("x_px", "y_px", "label"), (1, "nan", "positive")], ("line 2", "no place")),
         ([("x_px", "y_px", "label"), (1, 1, "positve")], ("line 2", "'positve'")),
     ],
 )
@@ -134,6 +136,34 @@ def test_a_tumor_mask_with_another_gray_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, [("a.png", 0.5, "", "")])
     with pytest.raises(DataError, match=r"the value 1: only 0, 128 and 255"):
         read_tumor_mask(read_folder(tmp_path)[0])
+
+
+def test_a_picture_that_is_listed_twice_is_refused(tmp_path: Path) -> None:
+    make_folder(tmp_path, patients=["A"], side=32)
+    write_manifest(tmp_path, 2 * [("field-0.png", 0.5, "", "")])
+    with pytest.raises(DataError, match=r"lists field-0\.png twice: keep one row"):
+        read_folder(tmp_path)
+
+
+def test_a_mask_of_another_size_than_its_picture_is_refused(tmp_path: Path) -> None:
+    blank(tmp_path)
+    write_mask(tmp_path, "a.png", np.zeros((16, 20), np.uint8))
+    write_manifest(tmp_path, [("a.png", 0.5, "", "")])
+    with pytest.raises(DataError, match=r"a\.tumor\.png has 20 × 16 px and its picture 40 × 32"):
+        read_tumor_mask(read_folder(tmp_path)[0])
+
+
+def test_without_ids_an_outline_belongs_to_the_nucleus_that_lies_in_it(tmp_path: Path) -> None:
+    blank(tmp_path)
+    labels = np.zeros((32, 40), np.uint16)
+    labels[2:8, 2:8], labels[20:26, 30:36] = 2, 1
+    write_mask(tmp_path, "a.png", labels, ending=".inst.png")
+    rows = [("x_px", "y_px", "label"), (4, 5, "positive"), (33, 22, "negative"), (20, 10, "other")]
+    write_rows(tmp_path / "a.csv", rows)
+    write_manifest(tmp_path, [("a.png", 0.5, "", "")])
+    nuclei = read_nuclei(read_folder(tmp_path)[0])
+    assert nuclei is not None
+    assert nuclei.ids.tolist() == [2, 1, 0]
 
 
 def test_a_split_never_shares_a_patient_tests_each_picture_once_and_follows_its_seed(tmp_path: Path) -> None:

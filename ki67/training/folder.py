@@ -6,8 +6,9 @@ Points are full-resolution pixels, (0, 0) the centre of the first pixel, as in `
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
@@ -16,8 +17,8 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from ki67.errors import DataError
-from ki67.pipeline.images import open_picture
-from ki67.pipeline.pixel_size import usable_mpp
+from ki67.pipeline.images import open_picture, probe
+from ki67.pipeline.pixel_size import COARSEST_SCORABLE_MPP, usable_mpp
 from ki67.types import ByteArray, Rect
 
 
@@ -104,7 +105,10 @@ def read_folder(folder: Path) -> tuple[AnnotatedField, ...]:
 def read_nuclei(field: AnnotatedField) -> Nuclei | None:
     """The nuclei of a picture from its CSV, or from its `.mask.png`; None where it has neither."""
     if field.points_file is not None:
-        return _read_points(field.points_file)
+        nuclei = _read_points(field.points_file)
+        if field.instances_file is not None and not _has_column(field.points_file, "id"):
+            return replace(nuclei, ids=_labels_at(nuclei.xy_px, read_instances(field)))
+        return nuclei
     if field.color_file is not None:
         return _points_of_color_areas(read_color_mask(field))
     return None
@@ -120,7 +124,7 @@ def read_tumor_mask(field: AnnotatedField) -> ByteArray:
     """The drawn mask, H×W uint8: 255 tumor, 0 not tumor, 128 not annotated."""
     if field.tumor_file is None:
         raise DataError(f"{field.name} has no drawn tumor mask beside it: add {field.image.stem}.tumor.png.")
-    mask = _read_png(field.tumor_file)
+    mask = _read_mask(field, field.tumor_file)
     if mask.ndim == 3:
         mask = mask[..., 0]
     strange = np.setdiff1d(np.unique(mask), (0, 128, 255))
@@ -135,7 +139,7 @@ def read_instances(field: AnnotatedField) -> npt.NDArray[np.int32]:
     """The label map of nuclei, H×W int32, 0 where there is none."""
     if field.instances_file is None:
         raise DataError(f"{field.name} has no label map beside it: add {field.image.stem}.inst.png.")
-    labels = _read_png(field.instances_file)
+    labels = _read_mask(field, field.instances_file)
     if labels.ndim != 2:
         raise DataError(f"{field.instances_file} is a color picture: a label map has one 16-bit channel.")
     return labels.astype(np.int32)
@@ -145,7 +149,7 @@ def read_color_mask(field: AnnotatedField) -> npt.NDArray[np.bool_]:
     """The areas of `.mask.png`, H×W×3 bool: positive, border, negative (red, green, blue above 127)."""
     if field.color_file is None:
         raise DataError(f"{field.name} has no color mask beside it: add {field.image.stem}.mask.png.")
-    mask = _read_png(field.color_file)
+    mask = _read_mask(field, field.color_file)
     if mask.ndim != 3:
         raise DataError(f"{field.color_file} is a gray picture: nucleus areas are red, blue and green.")
     return np.asarray(mask[..., :3] > 127)
@@ -193,9 +197,19 @@ def _field(folder: Path, manifest: Path, number: int, row: dict[str, str]) -> An
         raise DataError(
             f"{manifest}, line {number}: mpp is {mpp:g}, which is no pixel size in µm: correct it."
         )
+    if mpp > COARSEST_SCORABLE_MPP:
+        raise DataError(
+            f"{manifest}, line {number}: {name} is too coarse ({mpp:g} µm/px; nuclei need at most "
+            f"{COARSEST_SCORABLE_MPP:g}): export it at 20× or 40×."
+        )
     patient = (row.get("patient") or "").strip()
     points = _beside(image, ".csv")
-    color = _beside(image, ".mask.png")
+    color, tumor, instances = (_beside(image, f".{kind}.png") for kind in ("mask", "tumor", "inst"))
+    if not (points or color or tumor or instances):
+        raise DataError(
+            f"{manifest}, line {number}: no annotation lies beside {name}: add {image.stem}.csv, .tumor.png, "
+            ".inst.png or .mask.png, or take the line out."
+        )
     return AnnotatedField(
         image=image,
         name=name,
@@ -204,9 +218,9 @@ def _field(folder: Path, manifest: Path, number: int, row: dict[str, str]) -> An
         patient_known=bool(patient),
         mpp=mpp,
         points_file=points,
-        labelled=_has_labels(points) if points is not None else color is not None,
-        tumor_file=_beside(image, ".tumor.png"),
-        instances_file=_beside(image, ".inst.png"),
+        labelled=_has_column(points, "label") if points is not None else color is not None,
+        tumor_file=tumor,
+        instances_file=instances,
         color_file=color,
     )
 
@@ -224,9 +238,9 @@ def _open_text(path: Path):  # type: ignore[no-untyped-def]
     return path.open(newline="", encoding="utf-8-sig")
 
 
-def _has_labels(points: Path) -> bool:
+def _has_column(points: Path, column: str) -> bool:
     with _open_text(points) as lines:
-        return "label" in (csv.DictReader(lines).fieldnames or ())
+        return column in (csv.DictReader(lines).fieldnames or ())
 
 
 def _read_points(path: Path) -> Nuclei:
@@ -251,6 +265,8 @@ def _point(path: Path, number: int, row: dict[str, str]) -> tuple[float, float, 
         label = int(row.get("id") or number - 1)
     except (TypeError, ValueError):
         raise DataError(f"{path}, line {number}: x_px, y_px or id is not a number: correct it.") from None
+    if not (math.isfinite(x) and math.isfinite(y)) or label < 0:
+        raise DataError(f"{path}, line {number}: x_px, y_px or id is no place or label: correct it.")
     if "label" in row:
         word = (row["label"] or "").strip()
         if word not in _LABELS:
@@ -277,6 +293,23 @@ def _points_of_color_areas(areas: npt.NDArray[np.bool_]) -> Nuclei:
         kind=np.array(kinds, np.int8),
         ids=np.arange(1, len(kinds) + 1, dtype=np.int64),
     )
+
+
+def _labels_at(xy: npt.NDArray[np.float64], labels: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+    """The label under each point, 0 beside every outline: says whose outline it is where no id does."""
+    cols, rows = (np.clip(np.rint(xy[:, i]).astype(int), 0, labels.shape[1 - i] - 1) for i in (0, 1))
+    return np.asarray(labels[rows, cols], np.int64)
+
+
+def _read_mask(field: AnnotatedField, path: Path) -> npt.NDArray[np.integer]:
+    """A mask, which has the size of its picture."""
+    mask, info = _read_png(path), probe(field.image)
+    if mask.shape[:2] != (info.height_px, info.width_px):
+        raise DataError(
+            f"{path} has {mask.shape[1]} × {mask.shape[0]} px and its picture {info.width_px} × "
+            f"{info.height_px}: export the mask in the size of the picture."
+        )
+    return mask
 
 
 def _read_png(path: Path) -> npt.NDArray[np.integer]:
