@@ -7,8 +7,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import shapely
 
 from ki67.pipeline.measure import measure
+from ki67.pipeline.outlines import Outline
 from ki67.pipeline.quality import quality_inputs
 from tests.records import make_record, scattered
 
@@ -59,3 +61,14 @@ def test_white_glass_measures_nothing_and_raises_no_false_flag():
     white = np.full((64, 64, 3), 255, np.uint8)
     assert quality_inputs(white, np.zeros((64, 64), bool), [white]) == {}
     assert flags_with() == []
+
+
+def test_only_a_count_without_mask_and_outline_says_that_nuclei_outside_the_tumor_count_too():
+    x, y = scattered(600, width_px=1000, height_px=1000, seed=0)
+    record = make_record(x, y, x > 500)
+    record = replace(record, parameters=replace(record.parameters, use_tumor_mask=False))
+    left = Outline(shapely.MultiPolygon([shapely.box(-0.5, -0.5, 999.5, 999.5)]), shapely.MultiPolygon())
+    codes = [
+        {flag.code for flag in measure(record, outline=left, use_outline=use).flags} for use in (False, True)
+    ]
+    assert ["no_tumor_mask" in each for each in codes] == [True, False]

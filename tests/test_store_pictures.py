@@ -20,6 +20,7 @@ from ki67.pipeline.images import open_picture, probe
 from ki67.settings import Settings
 from ki67.study import files, pictures
 from ki67.study.pictures import add_file, add_upload, get_picture
+from ki67.study.records import keep_outline
 from ki67.study.workplace import Workplace, open_workplace
 from ki67.types import ByteArray, Rect
 from tests.picture_files import PATIENT, colors, smooth, write_dicom, write_image, write_svs, write_tiff
@@ -145,10 +146,13 @@ def test_a_tiled_jpeg_pyramid_keeps_its_levels(workplace: Workplace, tmp_path: P
     assert holds(workplace.home, b"Mustermann") == []
 
 
-def test_text_inside_jpeg_tiles_stays_behind(workplace: Workplace, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", ["tile", "tables"])
+def test_text_inside_jpeg_tiles_stays_behind(workplace: Workplace, tmp_path: Path, place: str) -> None:
     buffer = io.BytesIO()
-    tile = smooth(256, 256)
-    Image.fromarray(tile).save(buffer, "JPEG", quality=95, comment=PATIENT.encode(), subsampling=0)
+    tile, comment = smooth(256, 256), PATIENT.encode()
+    options = {"comment": comment} if place == "tile" else {}
+    Image.fromarray(tile).save(buffer, "JPEG", quality=95, subsampling=0, **options)
+    segment = b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment
     path = tmp_path / "a.tif"
     tifffile.imwrite(
         path,
@@ -159,7 +163,9 @@ def test_text_inside_jpeg_tiles_stays_behind(workplace: Workplace, tmp_path: Pat
         photometric="ycbcr",
         subsampling=(1, 1),
         compression="jpeg",
+        jpegtables=None if place == "tile" else b"\xff\xd8" + segment + b"\xff\xd9",
     )
+    assert b"Mustermann" in path.read_bytes()
     stored = upload(workplace, path.read_bytes(), "a.tif")
     assert holds(workplace.home, b"Mustermann") == []
     kept = pictures.scoring_path(workplace, LOCAL, stored.code)
@@ -299,6 +305,9 @@ def test_only_coordinators_add_pictures_and_readers_see_no_results(workplace: Wo
         assert pictures.viewing_path(workplace, person, stored.code).is_file()
     with pytest.raises(NotAllowed):
         pictures.scoring_path(workplace, READER, stored.code)
+    row = pictures.find_picture(workplace, stored.code)
+    with pytest.raises(NotAllowed, match="may not add outlines"):
+        keep_outline(workplace, READER, row, b"")
 
 
 def test_an_unknown_code_is_said(workplace: Workplace) -> None:

@@ -67,7 +67,8 @@ def measure(
     total, total_reason = _total(positive, negative, sampling=intervals.sampling, errors=errors)
     tissue_mm2 = area_mm2(probability_mask(record.tissue_map, 0.5), region, mpp=mpp)
     tumor_mm2 = area_mm2(area.mask, region, mpp=mpp)
-    seen = Found(positive + negative, tissue_mm2, tumor_mm2, _uncovered_share(record, area))
+    uncovered = _uncovered_share(record, area)
+    seen = Found(positive + negative, tissue_mm2, tumor_mm2, uncovered, everywhere=area.everything)
     spot, spot_reason = find_hot_spot(
         nuclei, area, record.tissue_map, mpp=mpp, seed=record.seed, error_model=errors
     )

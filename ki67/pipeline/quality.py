@@ -29,12 +29,16 @@ _PINK_HUES = (265.0, 350.0)
 
 @dataclass(frozen=True)
 class Found:
-    """What was found, as far as flags ask; `uncovered_share`: 0-1 of the outline that is counted in."""
+    """What was found, as far as flags ask; `uncovered_share`: 0-1 of the outline that is counted in.
+
+    `everywhere`: every nucleus counts, because neither step 1 nor an outline says where the tumor is.
+    """
 
     tumor_nuclei: int
     tissue_area_mm2: float
     tumor_area_mm2: float
     uncovered_share: float
+    everywhere: bool
 
 
 def quality_inputs(
@@ -83,7 +87,7 @@ def _flags(record: RunRecord, found: Found) -> Iterator[Flag]:
             f"Pixel size entered by hand ({pixel_size(record.pixel_size.mpp)}). "
             "A wrong size changes every count.",
         )
-    if not record.parameters.use_tumor_mask:
+    if found.everywhere:
         yield Flag("no_tumor_mask", "Counted without the tumor mask. Nuclei outside the tumor count too.")
     if found.uncovered_share > MOST_UNCOVERED:
         yield Flag(

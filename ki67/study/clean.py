@@ -62,7 +62,7 @@ def _is_plain_jpeg(tiff: tifffile.TiffFile, page: Any) -> bool:
     form = (page.compression, page.samplesperpixel, page.bitspersample, page.planarconfig)
     if not page.is_tiled or form != (JPEG, 3, 8, 1) or page.photometric not in JPEG_PHOTOMETRIC:
         return False
-    if not all(page.databytecounts):
+    if not all(page.databytecounts) or _has_text(page.jpegtables or b""):
         return False
     return not any(_has_text(tile) for tile in _tiles(tiff, page))
 

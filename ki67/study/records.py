@@ -91,6 +91,7 @@ def store_finished(
     Raises:
         StoreError: the disk is full or read-only, or the database refuses; the store is as before.
     """
+    require(person, "coordinator", "analyst", doing="store results")
     result_code = files.new_code("r")
     folder = files.run_folder(workplace.home, run_code)
     masks = files.result_file(workplace.home, result_code)
@@ -162,6 +163,7 @@ def _new_result(finished: Finished, code: str, run_id: int) -> NewResult:
 
 def keep_outline(workplace: Workplace, person: Person, picture: PictureRow, geojson: bytes) -> OutlineRow:
     """Stores an outline with its picture, once. Raises OutlineError when it cannot be used."""
+    require(person, "coordinator", doing="add outlines")
     text = outline_text(geojson, picture)
     with transaction(workplace) as session:
         author = queries.person_id(session, person.code, sorted(person.roles))
