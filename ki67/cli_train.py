@@ -6,11 +6,13 @@ import argparse
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ki67.pipeline.cards import Task, default_model_set, read_model_set
+from ki67.pipeline.images import probe
 from ki67.settings import load_settings
 from ki67.training.folder import read_folder
 from ki67.types import Progress, ReportProgress
@@ -19,8 +21,7 @@ from ki67.types import Progress, ReportProgress
 def run_train(chosen: argparse.Namespace) -> int:
     """Train one net into a model folder."""
     settings = load_settings()
-    for folder in chosen.data:
-        read_folder(folder)
+    _check_pictures(*chosen.data)
     from ki67.training.loop import Plan
     from ki67.training.train import Naming, Start, train_model
 
@@ -44,7 +45,7 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
     """Print the figures of a model set on an annotated folder; write them with `--out`."""
     settings = load_settings()
     models = read_model_set(chosen.models or settings.models or default_model_set())
-    read_folder(chosen.data)
+    _check_pictures(chosen.data)
     from ki67.pipeline.backends import choose_backend
     from ki67.training.evaluate import evaluate_folder, read_patients, summaries_json, write_evaluation
 
@@ -69,8 +70,7 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
 def run_crossval(chosen: argparse.Namespace) -> int:
     """Train and evaluate fold by fold; print the pooled figures."""
     settings = load_settings()
-    for folder in (chosen.data, *chosen.also):
-        read_folder(folder)
+    _check_pictures(chosen.data, *chosen.also)
     from ki67.training.crossval import Scheme, Trial, cross_validate
     from ki67.training.loop import Plan
 
@@ -89,6 +89,14 @@ def run_crossval(chosen: argparse.Namespace) -> int:
         )
     _print_figures(pooled)
     return 0
+
+
+def _check_pictures(*folders: Path) -> None:
+    """Refuse an unreadable folder or picture before the nets are loaded; pixels are not decoded."""
+    limit = load_settings().max_pixels
+    for folder in folders:
+        for field in read_folder(folder):
+            probe(field.image, max_pixels=limit)
 
 
 def _print_figures(figures: dict[str, Any]) -> None:

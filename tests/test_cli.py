@@ -13,13 +13,16 @@ import pytest
 from PIL import Image
 
 from ki67.cli import main
+from ki67.cli_score import _Job, _remember
 from ki67.cli_train import _print_figures
+from ki67.errors import StoreError
 from ki67.index import ki67_index
 from ki67.settings import load_settings
 from ki67.study.people import local_person
 from ki67.study.results import list_results
 from ki67.study.workplace import open_workplace
 from ki67.synthetic import make_region
+from ki67.types import PictureInfo
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ("score", "train", "evaluate", "crossval", "demo", "bench")
@@ -251,6 +254,29 @@ def test_a_list_of_patients_that_is_not_there_is_said_without_loading_the_nets(t
     assert shown.returncode == 1
     assert "none.txt" in shown.stderr
     assert shown.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize("command", ["train cells", "evaluate", "crossval --by patient --folds 2 --seed 0"])
+def test_a_broken_picture_of_an_annotated_folder_is_said_without_loading_the_nets(
+    tmp_path: Path, command: str
+) -> None:
+    picture = region_png(tmp_path / "field.png", side=64)
+    picture.write_bytes(picture.read_bytes()[:-40])
+    (tmp_path / "field.csv").write_text("x_px,y_px,label\n1,1,positive\n")
+    (tmp_path / "manifest.csv").write_text("image,mpp\nfield.png,0.5\n")
+    shown = light(*command.split(), "--data", tmp_path, "--out", tmp_path / "out")
+    assert shown.returncode == 1
+    assert "“field.png” is cut off" in shown.stderr
+    assert shown.stdout.splitlines()[-1] == "False"
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_index_of_other_make_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text("[not json")
+    job = _Job(tmp_path / "a.png", tmp_path / "a", PictureInfo(64, 64, "PNG", None, 1))
+    with pytest.raises(StoreError, match=r"index\.json is no index of earlier scores"):
+        _remember(tmp_path, job)
+    assert (tmp_path / "index.json").read_text() == "[not json"
 
 
 def test_figures_are_printed_with_and_without_border_and_say_when_patients_are_unknown(

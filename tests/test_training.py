@@ -188,6 +188,7 @@ def test_training_tumor_holds_out_a_fifth_of_the_patients_and_measures_dice_on_t
     )
     assert len(card.training_patients) == 4
     (held_out,) = card.figures["held_out_pictures"]
+    assert card.figures["held_out_patients_known"] is True
     assert f"P{held_out.removesuffix('.png')}" not in card.training_patients
     assert sha256_of(data / held_out) not in card.training_images
     assert 0 <= card.figures["held_out_dice"] <= 1
