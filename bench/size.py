@@ -11,6 +11,7 @@ import numpy as np
 import tifffile
 
 from ki67.pipeline.images import open_picture
+from ki67.stains import Look
 from ki67.synthetic import write_region
 from ki67.synthetic_world import Architecture
 from ki67.types import FloatArray, Rect
@@ -18,6 +19,7 @@ from ki67.types import FloatArray, Rect
 MPP = 0.25
 BORDER_UM = 32.0  # left aside on each side of a cut: there a part lacks the context that the whole has
 TUMOR = Architecture(everywhere=True)
+LOOK = Look()
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ def measure_size(models: Path, *, side_px: int, parts_a_side: int, small_px: int
     """Scores a `side_px`² region between two `small_px`² ones, then its parts, each in its own process."""
     cache = folder / "nets"
     large, before, after = (folder / f"{name}.tif" for name in ("large", "before", "after"))
-    write_region(large, side_px, side_px, mpp=MPP, seed=2, architecture=TUMOR)
+    write_region(large, side_px, side_px, mpp=MPP, seed=2, architecture=TUMOR, look=LOOK)
     for seed, path in ((3, before), (4, after)):
-        write_region(path, small_px, small_px, mpp=MPP, seed=seed, architecture=TUMOR)
+        write_region(path, small_px, small_px, mpp=MPP, seed=seed, architecture=TUMOR, look=LOOK)
     _score(before, models, cache)  # converts the nets
     first, whole, last = (_score(path, models, cache) for path in (before, large, after))
     part_px = side_px // parts_a_side

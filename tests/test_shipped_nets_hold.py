@@ -21,7 +21,9 @@ from ki67.pipeline.cards import default_model_set, read_model_set
 from ki67.pipeline.images import open_picture
 from ki67.pipeline.measure import measure
 from ki67.pipeline.run import score_picture
+from ki67.stains import Look
 from ki67.synthetic import make_region
+from ki67.synthetic_world import Architecture
 from ki67.types import FloatArray, Parameters, PixelSize
 
 SET = default_model_set()
@@ -124,7 +126,9 @@ def test_a_gpu_counts_what_the_default_backend_counts(large, whole) -> None:
 def region(tmp_path_factory) -> Path:
     """A region of 0.5 mm² with nests and stroma."""
     path: Path = tmp_path_factory.mktemp("region") / "region.png"
-    Image.fromarray(make_region(1400, 1400, mpp=0.5, seed=21).rgb).save(path)
+    Image.fromarray(
+        make_region(1400, 1400, mpp=0.5, seed=14, architecture=Architecture(), look=Look()).rgb
+    ).save(path)
     return path
 
 
