@@ -195,7 +195,7 @@ def _score_one(
         )
         _remember(options.out, job)
     if workplace:
-        _store(workplace, job, options, record, measured, model_set=models.name)
+        _store(workplace, job, options, record, measured, models=models)
 
 
 def _store(
@@ -205,7 +205,7 @@ def _store(
     record: RunRecord,
     measured: Measurement,
     *,
-    model_set: str,
+    models: ModelSet,
 ) -> None:
     """Put the run and its result into the store, where the app finds them."""
     from ki67.study.people import local_person
@@ -217,7 +217,8 @@ def _store(
         picture=job.path,
         record=record,
         measurement=measured,
-        model_set=model_set,
+        model_set=models.name,
+        error_model=models.cells.error_model,
         outline_geojson=options.outline.read_bytes() if options.outline else None,
         use_outline=options.use_outline,
     )

@@ -108,6 +108,34 @@ def test_storing_the_same_score_again_finds_the_first(workplace: Workplace, tmp_
     assert len(results.list_results(workplace, LOCAL)) == 1
 
 
+def test_a_run_that_is_stored_already_is_counted_there_and_not_from_another_backend_s_run(
+    workplace: Workplace, tmp_path: Path
+) -> None:
+    first = store(workplace, tmp_path, nuclei=3000, positive=500)
+    path = next(tmp_path.glob("Erika *.png"))
+    other = run(workplace, path, seed=0, nuclei=2900, positive=400)
+    ring = [[0, 0], [1200, 0], [1200, 1200], [0, 1200], [0, 0]]
+    outline = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "properties": {"classification": {"name": "Tumor"}},
+    }
+    again = store_score(
+        workplace,
+        LOCAL,
+        picture=path,
+        record=other,
+        measurement=measure(other),
+        model_set="set-a",
+        site="breast",
+        case_code=first.case_code,
+        outline_geojson=json.dumps({"type": "FeatureCollection", "features": [outline]}).encode(),
+    )
+    view = results.get_result(workplace, LOCAL, again.result_code)
+    assert again.result_code != first.result_code
+    assert (view.measurement.positive, view.measurement.negative) == (500, 2500)
+
+
 def test_a_score_of_the_command_line_is_recognised_in_the_app(workplace: Workplace, tmp_path: Path) -> None:
     stored = store(workplace, tmp_path)
     request = ScoreRequest(picture_code=stored.picture_code, case_code="B-1", site="breast", mpp=0.5)

@@ -12,6 +12,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from shapely.affinity import translate
 from shapely.geometry import mapping
@@ -20,7 +21,8 @@ from db import queries
 from db.engine import Session
 from db.rows import NewResult, NewRun, OutlineRow, PictureRow, RunRow
 from ki67.atomic import write_whole_file
-from ki67.pipeline.artifacts import save_run
+from ki67.pipeline.artifacts import load_run, save_run
+from ki67.pipeline.measure import measure
 from ki67.pipeline.outlines import CORNER_OFFSET_PX, check_outline_meets, parse_outline
 from ki67.study import codec, files
 from ki67.study.cases import place_in_case
@@ -210,11 +212,13 @@ def store_score(
     site: Site = "other",
     case_code: str | None = None,
     parameters: Parameters | None = None,
+    error_model: dict[str, Any] | None = None,
     synthetic: bool = False,
 ) -> StoredResult:
     """Stores a picture with its run and result, as if it had been scored in the app.
 
-    Idempotent by content hash, model hashes and settings: the second call finds the first one's result.
+    Idempotent by content hash, model hashes and settings: the second call finds the first one's result,
+    and a run that is in the store already is counted there, with the model card's `error_model`.
     `case_code` None: the picture's case, else the next free code. `parameters`: as asked for; None:
     everything that the run estimated or took from the card was left to it.
 
@@ -248,8 +252,25 @@ def store_score(
         run = queries.run_by_key(session, finished.run_key)
     if known is not None:
         return StoredResult(case.code, row.code, known.code, known=True)
-    code = store_finished(workplace, person, replace(finished, run=run), run_code=files.new_code("n"))
+    if run is not None:
+        finished = _counted_from(workplace, finished, run, error_model)
+    code = store_finished(workplace, person, finished, run_code=files.new_code("n"))
     return StoredResult(case.code, row.code, code, known=False)
+
+
+def _counted_from(
+    workplace: Workplace, finished: Finished, run: RunRow, error_model: dict[str, Any] | None
+) -> Finished:
+    """The same result counted from the stored run, so that its marks fit that run's candidates."""
+    record = load_run(files.run_folder(workplace.home, run.code))
+    row = finished.outline
+    measured = measure(
+        record,
+        outline=parse_outline(row.geojson.encode("utf-8"), name=OUTLINE_NAME) if row else None,
+        use_outline=finished.use_outline,
+        error_model=error_model,
+    )
+    return replace(finished, record=record, measurement=measured, run=run)
 
 
 def _as_asked(used: Parameters) -> Parameters:
