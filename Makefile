@@ -19,18 +19,15 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-setup: .venv/.installed viewer/build/.built
+# The viewer's JavaScript is built with the npm of a Python package; nothing is done when nothing changed.
+setup: .venv/.installed
+	$(BIN)/python -m viewer.build
 
 .venv/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
 	  { echo "Python 3.11 is needed; $(PYTHON) is another version. Try: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements.lock
-	@touch $@
-
-# The viewer's JavaScript: npm comes as a Python package, versions and hashes from package-lock.json.
-viewer/build/.built: .venv/.installed viewer/package-lock.json $(wildcard viewer/src/*) viewer/build.py
-	$(BIN)/python -m viewer.build
 	@touch $@
 
 clean:

@@ -23,7 +23,15 @@ ALLOWED = {
     "ki67.study": {"ki67.values", "ki67.pipeline", "ki67.synthetic", "ki67.stats", "db"},
     "ki67.charts": {"ki67.values"},
     "ki67.cli": {"ki67.values", "ki67.pipeline", "ki67.training", "ki67.study", "ki67.synthetic", "bench"},
-    "bench": {"ki67.values", "ki67.pipeline", "ki67.synthetic", "ki67.study", "viewer", "bench"},
+    "bench": {
+        "ki67.values",
+        "ki67.pipeline",
+        "ki67.stains",
+        "ki67.synthetic",
+        "ki67.study",
+        "viewer",
+        "bench",
+    },
     "viewer": {"ki67.values", "ki67.study", "ki67.pipeline"},
     "pages": {"ki67.values", "ki67.study", "ki67.charts", "viewer"},
 }

@@ -7,6 +7,7 @@ import json
 import struct
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -348,7 +349,9 @@ def upload_straight(shelf: Shelf, messages: Iterator[dict[str, object]]) -> list
         "headers": headers,
     }
     app = Starlette(routes=routes(shelf))
-    anyio.run(app, scope, receive, send)
+    # a thread of its own: the browser tests keep an event loop in this one
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(anyio.run, app, scope, receive, send).result()
     return sent
 
 
