@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
@@ -230,7 +231,7 @@ def _beside(image: Path, ending: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _open_text(path: Path):  # type: ignore[no-untyped-def]
+def _open_text(path: Path) -> TextIO:
     try:
         path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
