@@ -151,3 +151,32 @@ class JobRow:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+@dataclass(frozen=True)
+class NewEvaluation:
+    """An evaluation to insert; see `db.tables.Evaluation`."""
+
+    code: str
+    name: str
+    model_set: str
+    request: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EvaluationRow(NewEvaluation):
+    id: int
+    figures: dict[str, Any] | None
+    state: str
+    stage: str
+    done: int
+    total: int
+    stage_seconds: dict[str, float]
+    message: str
+    attempts: int
+    cancel_requested: bool
+    worker: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    person_code: str

@@ -156,18 +156,12 @@ class Result(Table):
     person: Mapped[Person] = relationship()
 
 
-class Job(Table):
-    """A picture waiting for, or in, a run. `run_code` is reserved when a worker takes the job."""
+class Queued:
+    """Columns of work that waits for a worker: how far it is, whose lease it has, how it ended."""
 
-    __tablename__ = "jobs"
     id: Mapped[int] = mapped_column(primary_key=True)
     code: Mapped[str] = mapped_column(String(40), unique=True)
-    key: Mapped[str] = mapped_column(String(64), index=True)
-    picture_id: Mapped[int] = mapped_column(ForeignKey("pictures.id"))
-    case_id: Mapped[int] = mapped_column(ForeignKey("cases.id"))
-    outline_id: Mapped[int | None] = mapped_column(ForeignKey("outlines.id"))
     request: Mapped[dict[str, Any]]
-    megapixels: Mapped[float]
     state: Mapped[str] = mapped_column(String(20), index=True)
     stage: Mapped[str] = mapped_column(String(40))
     done: Mapped[int]
@@ -175,22 +169,47 @@ class Job(Table):
     stage_seconds: Mapped[dict[str, Any]]
     message: Mapped[str] = mapped_column(Text)
     attempts: Mapped[int]
-    recognised: Mapped[bool]
     cancel_requested: Mapped[bool]
     worker: Mapped[str | None] = mapped_column(String(40))
     heartbeat: Mapped[datetime | None]
     lease_until: Mapped[datetime | None]
-    run_code: Mapped[str | None] = mapped_column(String(40))
-    result_id: Mapped[int | None] = mapped_column(ForeignKey("results.id"))
     person_id: Mapped[int] = mapped_column(ForeignKey("people.id"))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
+
+class Job(Queued, Table):
+    """A picture waiting for, or in, a run. `run_code` is reserved when a worker takes the job."""
+
+    __tablename__ = "jobs"
+    key: Mapped[str] = mapped_column(String(64), index=True)
+    picture_id: Mapped[int] = mapped_column(ForeignKey("pictures.id"))
+    case_id: Mapped[int] = mapped_column(ForeignKey("cases.id"))
+    outline_id: Mapped[int | None] = mapped_column(ForeignKey("outlines.id"))
+    megapixels: Mapped[float]
+    recognised: Mapped[bool]
+    run_code: Mapped[str | None] = mapped_column(String(40))
+    result_id: Mapped[int | None] = mapped_column(ForeignKey("results.id"))
+
     picture: Mapped[Picture] = relationship()
     case: Mapped[Case] = relationship()
     outline: Mapped[Outline | None] = relationship()
     result: Mapped[Result | None] = relationship()
+    person: Mapped[Person] = relationship()
+
+
+class Evaluation(Queued, Table):
+    """A model set measured on annotated pictures; its files lie in the folder `evaluations/<code>`.
+
+    `figures` is the summary for lists and pages, None until it is done.
+    """
+
+    __tablename__ = "evaluations"
+    name: Mapped[str] = mapped_column(String(40))
+    model_set: Mapped[str] = mapped_column(String(200))
+    figures: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
     person: Mapped[Person] = relationship()
 
 

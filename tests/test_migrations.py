@@ -10,14 +10,15 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
 from db import engine as database
-from db import queries
+from db import evaluation_queries, queries
+from db.rows import NewEvaluation
 from db.tables import Table
 from ki67.errors import StoreError
 from ki67.settings import Settings
-from ki67.study.workplace import open_workplace, reading
+from ki67.study.workplace import open_workplace, reading, transaction
 from tests.stores import files_below
 
-FIRST, LAST = "0001", "0002"
+FIRST, SECOND, LAST = "0001", "0002", "0003"
 
 
 def revision(engine: database.Engine) -> str | None:
@@ -65,6 +66,27 @@ def test_a_database_of_the_first_version_is_upgraded_and_keeps_its_rows(settings
         run = queries.run_by_key(session, "k")
     assert run is not None
     assert (run.code, run.megapixels, run.machine) == ("n1", 4.0, "")
+
+
+def test_a_database_of_the_second_version_gets_a_place_for_evaluations(settings: Settings) -> None:
+    settings.home.mkdir()
+    engine = database.open_engine(settings.database)
+    database.migrate(engine, to=SECOND)
+    assert "evaluations" not in inspect(engine).get_table_names()
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO people (code, roles, created_at) VALUES ('local', '[]', :at)"),
+            {"at": "2026-01-01 00:00:00+00:00"},
+        )
+    engine.dispose()
+    workplace = open_workplace(settings)
+    new = NewEvaluation(code="e1", name="Set 1", model_set="first", request={"fields": []})
+    with transaction(workplace) as session:
+        author = queries.person_id(session, "local", [])
+        evaluation_queries.add_evaluation(session, new, person=author)
+    with reading(workplace) as session:
+        (row,) = evaluation_queries.list_evaluations(session)
+    assert (author, row.code, row.state, row.figures, row.person_code) == (1, "e1", "waiting", None, "local")
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(settings: Settings) -> None:
