@@ -23,9 +23,16 @@ def run_train(chosen: argparse.Namespace) -> int:
     settings = load_settings()
     _check_pictures(*chosen.data)
     from ki67.training.loop import Plan
-    from ki67.training.train import Naming, Start, train_model
+    from ki67.training.train import Material, Naming, Start, train_model
 
-    plan = Plan(chosen.task, chosen.patches, seed=chosen.seed, batch=chosen.batch, device=settings.device)
+    plan = Plan(
+        chosen.task,
+        chosen.patches,
+        seed=chosen.seed,
+        batch=chosen.batch,
+        learning_rate=chosen.rate,
+        device=settings.device,
+    )
     with _bar(f"train {chosen.task}") as report:
         card = train_model(
             chosen.task,
@@ -34,6 +41,7 @@ def run_train(chosen: argparse.Namespace) -> int:
             plan=plan,
             start=Start(encoder_weights=chosen.encoder_weights, init=chosen.init),
             naming=Naming(name=chosen.model_name or chosen.out.resolve().name),
+            material=Material(base_only=chosen.base),
             resume=chosen.resume,
             report=report,
         )
@@ -75,7 +83,10 @@ def run_crossval(chosen: argparse.Namespace) -> int:
     from ki67.training.loop import Plan
 
     tasks: tuple[Task, ...] = ("tumor", "cells") if chosen.task == "both" else (chosen.task,)
-    plans = tuple(Plan(task, chosen.patches, seed=chosen.seed, device=settings.device) for task in tasks)
+    plans = tuple(
+        Plan(task, chosen.patches, seed=chosen.seed, learning_rate=chosen.rate, device=settings.device)
+        for task in tasks
+    )
     leave_out = tuple(tuple(entry.split(",")) for entry in chosen.leave_out or ())
     with _bar("crossval") as report:
         pooled = cross_validate(

@@ -98,6 +98,7 @@ class Parameters:
     min_distance_um: float | None = None
     tissue_threshold: float | None = None
     white_point: tuple[float, float, float] | None = None
+    light: tuple[float, float, float] | None = None
     roi: Rect | None = None
 
 

@@ -55,8 +55,9 @@ def test_positives_come_out_brown_and_negatives_and_others_blue(outlined: bool) 
     brown, blue = _brown_and_blue(drawn.rgb, nuclei.instances)
     positive = drawn.labels == "positive"
     assert 10 < positive.sum() < 45
-    assert brown[positive].min() > 0.35
+    assert brown[positive].min() > 0.3  # weak positives are among them
     assert brown[~positive].max() < 0.25
+    assert np.median(brown[positive]) > 1.0
     assert blue[~positive].min() > 0.3
 
 

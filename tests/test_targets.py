@@ -10,6 +10,7 @@ from ki67.training.targets import (
     IGNORED,
     NEGATIVE_MEMBRANE,
     NEGATIVE_NUCLEUS,
+    OTHER_NUCLEUS,
     POSITIVE_MEMBRANE,
     POSITIVE_NUCLEUS,
     cells_from_outlines,
@@ -56,14 +57,15 @@ def test_two_touching_cells_are_kept_apart_by_membrane_of_their_own_class() -> N
 def test_other_nuclei_are_background_and_cut_into_their_neighbour_and_unknown_ones_are_ignored() -> None:
     xy = points((10, 20), (30, 20))
     mask = cells_from_points(xy, kinds(Kind.OTHER, Kind.UNKNOWN), width=41, height=41, mpp=MPP)
-    assert not mask[:, :20].any()
+    assert set(np.unique(mask[:, :20])) == {BACKGROUND, OTHER_NUCLEUS}
+    assert mask[20, 10] == OTHER_NUCLEUS
     assert mask[20, 30] == IGNORED
     near = cells_from_points(
         points((18, 20), (22, 20)), kinds(Kind.NEGATIVE, Kind.OTHER), width=41, height=41, mpp=MPP
     )
     assert near[20, 18] == NEGATIVE_NUCLEUS
-    assert near[20, 22] == BACKGROUND
-    assert near[20, 21] == BACKGROUND
+    assert near[20, 22] == OTHER_NUCLEUS
+    assert near[20, 21] == OTHER_NUCLEUS
 
 
 def test_no_nuclei_give_an_empty_mask() -> None:

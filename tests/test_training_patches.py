@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -10,13 +12,17 @@ from ki67.training.patches import Augmentation, Plate, draw_patch, recolor, samp
 STILL = Augmentation(
     scale_low=1.0,
     scale_high=1.0,
+    stain_sd=0.0,
+    stain_turn=0.0,
     channel_sd=0.0,
     common_sd=0.0,
     white_sd=0.0,
+    light_sd=0.0,
     hue_degrees=0.0,
     saturation_sd=0.0,
     blur_px=0.31,
     noise_levels=0.0,
+    jpeg_lowest=100,
 )
 
 
@@ -84,9 +90,7 @@ def test_color_augmentation_without_spread_changes_nothing() -> None:
 
 
 def test_a_denser_stain_darkens_brown_and_leaves_white_glass_nearly_white() -> None:
-    dense = Augmentation(
-        common_sd=0.5, channel_sd=0, white_sd=0, hue_degrees=0, saturation_sd=0, noise_levels=0
-    )
+    dense = dataclasses.replace(STILL, common_sd=0.5)
     rgb = np.full((8, 16, 3), 255, np.uint8)
     rgb[:, 8:] = 128
     seen = [recolor(rgb, rng=np.random.default_rng(seed), augmentation=dense) for seed in range(40)]

@@ -149,11 +149,12 @@ def _candidates(path: Path) -> Candidates:
 
 
 def _parameters(values: Mapping[str, Any]) -> Parameters:
-    white, roi = values["white_point"], values["roi"]
+    white, light, roi = values["white_point"], values.get("light"), values["roi"]
     return Parameters(
         **{
             **values,
             "white_point": tuple(white) if white is not None else None,
+            "light": tuple(light) if light is not None else None,
             "roi": Rect(**roi) if roi is not None else None,
         }
     )

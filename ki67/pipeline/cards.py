@@ -86,6 +86,7 @@ class ModelCard:
     `sha256` is that of the weights file and is filled in when the folder is written. `mpp` is the
     scale of the input in µm/px. `score_threshold`, `min_distance_um` and `smoothing_um` (Gaussian
     sigma) turn the maps of a cell net into nuclei; a tumor net leaves them at their defaults.
+    `light` says whether the net sees a picture as it is or with its light divided out (see `light.py`).
     `training_images` are sha256 of picture files. `error_model` widens an index to its total
     interval; None until one was estimated. `figures` are free JSON (see `models/README.md`).
     """
@@ -106,6 +107,7 @@ class ModelCard:
     score_threshold: float = 0.5
     min_distance_um: float = 3.0
     smoothing_um: float = 0.5
+    light: Literal["as seen", "divided out"] = "as seen"
     seed: int = 0
     data: tuple[TrainingSource, ...] = ()
     training_patients: tuple[str, ...] = ()
@@ -273,6 +275,8 @@ def _check(card: ModelCard) -> None:
         raise ValueError("min_distance_um is not positive")
     if not (math.isfinite(card.smoothing_um) and card.smoothing_um >= 0):
         raise ValueError("smoothing_um is negative")
+    if card.light not in ("as seen", "divided out"):
+        raise ValueError(f"light is {card.light!r}, neither 'as seen' nor 'divided out'")
     if len(card.mean) != 3 or len(card.std) != 3 or min(card.std) <= 0:
         raise ValueError("mean and std are not three numbers each")
 

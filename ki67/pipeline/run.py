@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,8 +13,9 @@ import numpy as np
 from ki67 import __version__
 from ki67.errors import ModelError
 from ki67.pipeline.backends import Backend
-from ki67.pipeline.cards import ModelCard, ModelSet
+from ki67.pipeline.cards import ModelCard, ModelSet, Task
 from ki67.pipeline.cells import PeakRules, chosen, find_nuclei, joined, owned, strongest
+from ki67.pipeline.light import NeutralPicture, estimate_light
 from ki67.pipeline.plan import Plan, make_plan
 from ki67.pipeline.quality import quality_inputs
 from ki67.pipeline.reading import Clock, ReadablePicture, Watch, read_batches
@@ -46,11 +47,18 @@ class _Bench:
 
     picture: ReadablePicture
     backend: Backend
-    card: ModelCard
+    models: ModelSet
     parameters: Parameters
     plan: Plan
     tissue: GridMap
     watch: Watch
+
+    def seen_by(self, task: Task) -> ReadablePicture:
+        """The picture as the net of a step wants to see it."""
+        card = self.models.tumor if task == "tumor" else self.models.cells
+        if card is None or card.light == "as seen" or self.parameters.light is None:
+            return self.picture
+        return NeutralPicture(self.picture, self.parameters.light)
 
 
 def score_picture(
@@ -88,7 +96,7 @@ def score_picture(
         plan = make_plan(picture.info, pixel_size, parameters)
         low_power = read_low_power(picture, mpp=pixel_size.mpp, watch=watch)
         settled, tissue = _find_tissue(low_power, plan, parameters, card=models.cells, watch=watch)
-        bench = _Bench(picture, backend, models.cells, settled, plan, tissue, watch)
+        bench = _Bench(picture, backend, models, settled, plan, tissue, watch)
         tumor_map = _map_tumor(bench) if parameters.use_tumor_mask else None
         tiles = _tiles_for_cells(bench, tumor_map)
         covered = plan.cores(tiles)
@@ -146,7 +154,7 @@ def cover_more(
     if not tiles:
         return record
     watch = Watch(progress, cancelled, Clock())
-    bench = _Bench(picture, backend, models.cells, record.parameters, plan, record.tissue_map, watch)
+    bench = _Bench(picture, backend, models, record.parameters, plan, record.tissue_map, watch)
     with watch.clock.timed("total"):
         found = _find_candidates(bench, tiles)
         covered = plan.grid(np.maximum(plan.cores(tiles).values, record.covered_map.values))
@@ -168,6 +176,7 @@ def _find_tissue(
         settled = dataclasses.replace(
             parameters,
             white_point=white,
+            light=parameters.light or estimate_light(low_power.rgb),
             tissue_threshold=threshold,
             score_threshold=_first(parameters.score_threshold, card.score_threshold),
             min_distance_um=_first(parameters.min_distance_um, card.min_distance_um),
@@ -183,7 +192,7 @@ def _map_tumor(bench: _Bench) -> GridMap:
     plan, clock = bench.plan, bench.watch.clock
     builder = MapBuilder(plan.layout.region, plan.cell_px)
     tiles = plan.touching(bench.tissue)
-    for tile, probability in _through_net(bench, tiles, stage="tumor", net=bench.backend.tumor):
+    for tile, probability in _through_net(bench, tiles, "tumor"):
         with clock.timed("post"):
             builder.add(tile, probability)
     with clock.timed("post"):
@@ -202,12 +211,12 @@ def _tiles_for_cells(bench: _Bench, tumor_map: GridMap | None) -> list[Tile]:
 def _find_candidates(bench: _Bench, tiles: Sequence[Tile]) -> Candidates:
     """Step 2 on the tiles given: nuclei in net pixels, each reported by every tile that may own it."""
     rules = PeakRules(
-        smoothing_px=bench.card.smoothing_um / bench.parameters.net_mpp,
+        smoothing_px=bench.models.cells.smoothing_um / bench.parameters.net_mpp,
         min_distance_px=_min_distance_px(bench.parameters),
         floor=bench.parameters.candidate_floor,
     )
     found: list[Candidates] = []
-    for tile, probabilities in _through_net(bench, tiles, stage="cells", net=bench.backend.cells):
+    for tile, probabilities in _through_net(bench, tiles, "cells"):
         with bench.watch.clock.timed("post"):
             found.append(owned(find_nuclei(probabilities, rules), tile))
     return joined(found)
@@ -248,13 +257,12 @@ def _samples(bench: _Bench) -> list[ByteArray]:
         return [bench.picture.read_scaled(x, y, SAMPLE_PX, SAMPLE_PX, px_per_out=scale) for x, y in corners]
 
 
-def _through_net(
-    bench: _Bench, tiles: Sequence[Tile], *, stage: str, net: Callable[[ByteArray], FloatArray]
-) -> Iterator[tuple[Tile, FloatArray]]:
+def _through_net(bench: _Bench, tiles: Sequence[Tile], stage: Task) -> Iterator[tuple[Tile, FloatArray]]:
     """Each tile with what a net makes of it; reports progress and heeds cancelling before each batch."""
     done = 0
+    net = bench.backend.tumor if stage == "tumor" else bench.backend.cells
     batches = read_batches(
-        bench.picture,
+        bench.seen_by(stage),
         bench.plan.layout,
         tiles,
         px_per_net=bench.plan.px_per_net,

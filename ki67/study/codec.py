@@ -46,11 +46,12 @@ def settings_from_json(values: Mapping[str, Any]) -> RunSettings:
 
 
 def parameters_from_json(values: Mapping[str, Any]) -> Parameters:
-    white, roi = values["white_point"], values["roi"]
+    white, light, roi = values["white_point"], values.get("light"), values["roi"]
     return Parameters(
         **{
             **values,
             "white_point": None if white is None else tuple(white),
+            "light": None if light is None else tuple(light),
             "roi": None if roi is None else Rect(**roi),
         }
     )

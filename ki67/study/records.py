@@ -275,4 +275,6 @@ def _counted_from(
 
 def _as_asked(used: Parameters) -> Parameters:
     """The parameters of a run with everything open that a run fills in by itself."""
-    return replace(used, score_threshold=None, min_distance_um=None, tissue_threshold=None, white_point=None)
+    return replace(
+        used, score_threshold=None, min_distance_um=None, tissue_threshold=None, white_point=None, light=None
+    )

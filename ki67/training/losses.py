@@ -8,30 +8,44 @@ from torch import nn
 
 from ki67.pipeline.cards import Task
 from ki67.training.targets import (
+    BACKGROUND,
     IGNORED,
     NEGATIVE_MEMBRANE,
     NEGATIVE_NUCLEUS,
+    OTHER_NUCLEUS,
     POSITIVE_MEMBRANE,
     POSITIVE_NUCLEUS,
 )
 
 CLASS_WEIGHTS = (0.5, 1.5, 1.0, 1.0, 0.7)
+OTHER_FACTOR = 3.0  # a nucleus that is not tumor is the background that is hardest to tell
 
 
 class CellLoss(nn.Module):
-    """Weighted cross-entropy plus soft Dice over the cell classes. Logits N×5×H×W, target N×H×W int64."""
+    """Weighted cross-entropy plus soft Dice over the cell classes. Logits N×5×H×W, target N×H×W int64.
+
+    `OTHER_NUCLEUS` in a target is background that weighs `OTHER_FACTOR` times as much.
+    """
+
+    weight: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.entropy = nn.CrossEntropyLoss(weight=torch.tensor(CLASS_WEIGHTS), ignore_index=IGNORED)
+        self.register_buffer("weight", torch.tensor(CLASS_WEIGHTS), persistent=False)
         classes = [POSITIVE_NUCLEUS, POSITIVE_MEMBRANE, NEGATIVE_NUCLEUS, NEGATIVE_MEMBRANE]
         self.dice = smp.losses.DiceLoss("multiclass", classes=classes, ignore_index=IGNORED)
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The mean loss; a batch without any annotated pixel costs nothing."""
-        if not bool((target != IGNORED).any()):
+        known = target != IGNORED
+        if not bool(known.any()):
             return logits.sum() * 0
-        total: torch.Tensor = self.entropy(logits, target) + self.dice(logits, target)
+        other = target == OTHER_NUCLEUS
+        classes = target.masked_fill(other, BACKGROUND)
+        pixels = self.weight[classes.masked_fill(~known, BACKGROUND)] * known
+        pixels = torch.where(other, pixels * OTHER_FACTOR, pixels)
+        entropy = nn.functional.cross_entropy(logits, classes, ignore_index=IGNORED, reduction="none")
+        total: torch.Tensor = (entropy * pixels).sum() / pixels.sum() + self.dice(logits, classes)
         return total
 
 

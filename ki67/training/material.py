@@ -16,7 +16,9 @@ import numpy.typing as npt
 
 from ki67.errors import TrainingError
 from ki67.pipeline.cards import NET_MPP, Task
+from ki67.pipeline.light import estimate_light, without_light
 from ki67.pipeline.quality import MOST_PINK, quality_inputs
+from ki67.pipeline.tissue import LOW_POWER_MPP
 from ki67.synthetic import make_region
 from ki67.training.folder import (
     TUMOR_KINDS,
@@ -52,11 +54,13 @@ def usable_for(task: Task, field: AnnotatedField) -> bool:
     )
 
 
-def plates_of(task: Task, fields: Sequence[AnnotatedField], *, seed: int, redraws: int) -> list[Plate]:
+def plates_of(
+    task: Task, fields: Sequence[AnnotatedField], *, seed: int, redraws: int, base_only: bool = False
+) -> list[Plate]:
     """The plates of these pictures; `redraws` is how many times each H&E picture is redrawn as Ki-67.
 
     Raises TrainingError when nothing can be learned: no usable picture, or, for the cell net, none
-    whose nuclei carry Ki-67 labels.
+    whose nuclei carry Ki-67 labels (unless `base_only`: a net that will be fine-tuned on such pictures).
     """
     usable = [field for field in fields if usable_for(task, field)]
     if not usable:
@@ -64,10 +68,10 @@ def plates_of(task: Task, fields: Sequence[AnnotatedField], *, seed: int, redraw
             f"None of the {len(fields)} pictures has what the {task} net learns from: add "
             + ("centroids with labels." if task == "cells" else "tumor masks or centroids.")
         )
-    if task == "cells" and not any(field.labelled for field in usable):
+    if task == "cells" and not base_only and not any(field.labelled for field in usable):
         raise TrainingError(
             "No picture has nuclei labelled positive or negative: typed nuclei alone cannot teach the cell "
-            "net, add an annotated Ki-67 folder with --data."
+            "net, add an annotated Ki-67 folder with --data (or make a base for fine-tuning with --base)."
         )
     return [
         plate
@@ -95,6 +99,14 @@ def at_net_scale(field_mpp: float, rgb: ByteArray) -> ByteArray:
         return rgb
     method = cv2.INTER_AREA if field_mpp < NET_MPP else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(rgb, (width, height), interpolation=method), np.uint8)
+
+
+def in_neutral_light(rgb: ByteArray) -> ByteArray:
+    """A picture at 0.5 µm/px with its light divided out, as a run shows it to the nets."""
+    cells = round(LOW_POWER_MPP / NET_MPP)
+    size = (max(1, rgb.shape[1] // cells), max(1, rgb.shape[0] // cells))
+    low_power = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return without_light(rgb, estimate_light(low_power))
 
 
 def to_net(xy_px: npt.NDArray[np.float64], field_mpp: float) -> npt.NDArray[np.float64]:
@@ -198,7 +210,7 @@ def _plate(task: Task, field: AnnotatedField, rgb: ByteArray, nuclei: Nuclei | N
     return Plate(
         name=field.name,
         source=source,
-        rgb=np.ascontiguousarray(rgb),
+        rgb=in_neutral_light(rgb),
         target=target,
         weight=weight,
         drawn=field.tumor_file is not None,
@@ -217,7 +229,7 @@ def _synthetic(task: Task, *, side_px: int, seed: int) -> Plate:
     return Plate(
         name=f"synthetic {seed}",
         source="synthetic",
-        rgb=region.rgb,
+        rgb=in_neutral_light(region.rgb),
         target=target,
         weight=1.0,
         synthetic=True,

@@ -13,7 +13,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ki67.types import ByteArray
+from ki67.stains import DAB, HAEMATOXYLIN, unit
+from ki67.types import ByteArray, FloatArray
+
+_DENSITY: FloatArray = -np.log(np.maximum(np.arange(256, dtype=np.float32), 1) / np.float32(255))
 
 
 @dataclass(frozen=True)
@@ -36,17 +39,27 @@ class Plate:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a patch may be moved away from its picture; SDs are of the logarithm in optical density."""
+    """How far a patch may be moved away from its picture.
 
-    scale_low: float = 0.8
-    scale_high: float = 1.25
-    channel_sd: float = 0.15
+    `stain_sd` (log SD of the amount of each stain) and `stain_turn` (SD of the components of its unit
+    vector) act on haematoxylin, DAB and what is neither; `channel_sd` and `common_sd` (log SD) on the
+    optical density of the channels. `white_sd` and `light_sd` (log SD) are what is left of the light's
+    color and strength after it was divided out. `jpeg_lowest` is the lowest quality a patch is stored in.
+    """
+
+    scale_low: float = 0.75
+    scale_high: float = 1.3
+    stain_sd: float = 0.2
+    stain_turn: float = 0.04
+    channel_sd: float = 0.08
     common_sd: float = 0.2
-    white_sd: float = 0.05
-    hue_degrees: float = 8.0
-    saturation_sd: float = 0.15
-    blur_px: float = 1.1
+    white_sd: float = 0.02
+    light_sd: float = 0.03
+    hue_degrees: float = 6.0
+    saturation_sd: float = 0.12
+    blur_px: float = 1.4
     noise_levels: float = 6.0
+    jpeg_lowest: int = 40
 
 
 def sampling_shares(plates: Sequence[Plate], *, synthetic_share: float) -> npt.NDArray[np.float64]:
@@ -109,17 +122,34 @@ def warp(
 
 
 def recolor(rgb: ByteArray, *, rng: np.random.Generator, augmentation: Augmentation) -> ByteArray:
-    """Another laboratory's stain, another camera: densities scaled, white moved, hue, focus, noise.
+    """Another laboratory's stain, another camera: stains, densities, light, hue, focus, noise, JPEG.
 
     A factor k on the optical density is the power k of the transmission, so one table per channel serves.
     """
+    out: cv2.typing.MatLike = _restain(rgb, rng, augmentation)
     power = np.exp(rng.normal(0, augmentation.channel_sd, 3) + rng.normal(0, augmentation.common_sd))
-    white = 1 - np.abs(rng.normal(0, augmentation.white_sd, 3))
+    light = np.exp(rng.normal(0, augmentation.white_sd, 3) + rng.normal(0, augmentation.light_sd))
     levels = np.arange(256)[:, None] / 255
-    table = np.clip(255 * white * levels**power, 0, 255).astype(np.uint8)
-    out = cv2.LUT(rgb, table[None])
+    table = np.clip(255 * light * levels**power, 0, 255).astype(np.uint8)
+    out = cv2.LUT(out, table[None])
     if rng.random() < 0.5:
         out = cv2.transform(out, _hue_and_saturation(rng, augmentation))
+    return _camera(out, rng, augmentation)
+
+
+def _restain(rgb: ByteArray, rng: np.random.Generator, augmentation: Augmentation) -> ByteArray:
+    """The amounts of haematoxylin, DAB and the rest scaled, their hues turned (Tellez, IEEE TMI 2018)."""
+    stains = unit(np.stack([HAEMATOXYLIN, DAB, np.cross(HAEMATOXYLIN, DAB)])).astype(np.float64)
+    amounts = np.exp(rng.normal(0, augmentation.stain_sd, 3))
+    turned = unit(stains + rng.normal(0, augmentation.stain_turn, (3, 3)))
+    matrix = (np.linalg.inv(stains) @ np.diag(amounts) @ turned).T
+    density = cv2.transform(_DENSITY[rgb], matrix.astype(np.float32))
+    return np.asarray(np.clip(255 * np.exp(-density), 0, 255), np.uint8)
+
+
+def _camera(rgb: cv2.typing.MatLike, rng: np.random.Generator, augmentation: Augmentation) -> ByteArray:
+    """Out of focus or sharpened, noisy, stored as JPEG: each now and then."""
+    out = rgb
     focus = rng.random()
     if focus < 0.3:
         out = cv2.GaussianBlur(out, (0, 0), rng.uniform(0.3, augmentation.blur_px))
@@ -132,6 +162,10 @@ def recolor(rgb: ByteArray, *, rng: np.random.Generator, augmentation: Augmentat
             rng.uniform(0, augmentation.noise_levels)
         )
         out = np.clip(out + noise, 0, 255).astype(np.uint8)
+    if augmentation.jpeg_lowest < 100 and rng.random() < 0.25:
+        quality = int(rng.integers(augmentation.jpeg_lowest, 96))
+        _, stored = cv2.imencode(".jpg", out, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        return np.asarray(cv2.imdecode(stored, cv2.IMREAD_COLOR_BGR), np.uint8)
     return np.asarray(out, np.uint8)
 
 

@@ -32,6 +32,10 @@ Bools = npt.NDArray[np.bool_]
 _REACH_UM = 5.5  # a nucleus given as a point reaches no farther than this
 _CORE_UM = 1.8  # and at least this far, however pale it is
 _MIN_AREA_UM2 = 6.0
+_MOST_WEAK = 0.35  # share of weak ones among the positive nuclei
+_BLUSH_SHARE = 0.4  # of the fields: DAB also in the cytoplasm
+_DEBRIS_SHARE = 0.3  # of the fields: pigment and precipitate
+_DEBRIS_PER_MM2 = 250.0
 
 
 @dataclass(frozen=True)
@@ -246,15 +250,23 @@ def _stain(
     """Counterstain, DAB and bare tissue (H×W). `haematoxylin` is relative to a typical nucleus (about 1)."""
     strength = np.zeros(len(positive) + 1, np.float32)
     spread = np.exp(rng.normal(0, look.dab_spread, len(positive)))
-    strength[1:] = np.where(positive, np.clip(look.dab_strength * spread, 0.5, 6.0), 0)
+    weak = rng.random(len(positive)) < rng.uniform(0, _MOST_WEAK)
+    spread = np.where(weak, spread * rng.uniform(0.25, 0.6, len(positive)), spread)
+    strength[1:] = np.where(positive, np.clip(look.dab_strength * spread, 0.4, 6.0), 0)
     laid = strength[areas]
-    soft = cv2.GaussianBlur(laid, (0, 0), max(0.3 / mpp, 0.3))
+    soft = cv2.GaussianBlur(laid, (0, 0), max(rng.uniform(0.25, 0.7) / mpp, 0.3))
     grain = _noise(areas.shape, rng, sigma_px=max(0.4 / mpp, 0.5))
     clumps = _noise(areas.shape, rng, sigma_px=max(1.1 / mpp, 0.8))
     local = np.clip(haematoxylin, 0.2, 2.0) ** 0.35
     texture = np.exp(rng.uniform(0.05, 0.25) * grain + rng.uniform(0.05, 0.3) * clumps) * local
     unstained = np.clip(0.7 * np.minimum(eosin, 1.3) + 0.3 * np.minimum(haematoxylin, 1.0), 0, None)
     halo = rng.uniform(0, 0.06) * cv2.GaussianBlur(laid, (0, 0), 2.0 / mpp)
+    if rng.random() < _BLUSH_SHARE:
+        halo = halo + rng.uniform(0.02, 0.15) * cv2.GaussianBlur(laid, (0, 0), 3.5 / mpp) * (
+            unstained * np.exp(0.5 * clumps)
+        )
+    if rng.random() < _DEBRIS_SHARE:
+        halo = halo + _debris(areas.shape, look, mpp=mpp, rng=rng)
     dab = soft * texture + halo + look.dab_background * (0.4 + unstained) * np.exp(0.3 * clumps)
     in_nucleus = cv2.GaussianBlur((areas > 0).astype(np.float32), (0, 0), max(0.4 / mpp, 0.4))
     broad = cv2.GaussianBlur(haematoxylin, (0, 0), 0.9 / mpp)
@@ -263,6 +275,18 @@ def _stain(
     counterstain = look.counterstain * kept * haematoxylin * (1 - rng.uniform(0.3, 0.9) * covered)
     tissue = look.background * unstained * np.exp(0.15 * grain)
     return counterstain.astype(np.float32), dab.astype(np.float32), tissue.astype(np.float32)
+
+
+def _debris(shape: tuple[int, ...], look: Look, *, mpp: float, rng: np.random.Generator) -> FloatArray:
+    """DAB density (H×W) of pigment and precipitate: small ragged spots that are no nuclei."""
+    spots = np.zeros(shape[:2], np.float32)
+    for _ in range(rng.poisson(_DEBRIS_PER_MM2 * spots.size * mpp**2 / 1e6)):
+        centre = (int(rng.integers(shape[1])), int(rng.integers(shape[0])))
+        axes = tuple(max(1, round(side / mpp)) for side in rng.uniform(0.4, 1.8, 2))
+        density = look.dab_strength * rng.uniform(0.4, 1.5)
+        cv2.ellipse(spots, (centre, (2 * axes[0], 2 * axes[1]), float(rng.uniform(0, 180))), density, -1)
+    ragged = spots * (_noise(shape, rng, sigma_px=max(0.5 / mpp, 0.6)) > -0.4)
+    return np.asarray(cv2.GaussianBlur(ragged, (0, 0), max(0.25 / mpp, 0.3)), np.float32)
 
 
 def _noise(shape: tuple[int, ...], rng: np.random.Generator, *, sigma_px: float) -> FloatArray:

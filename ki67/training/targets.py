@@ -29,6 +29,7 @@ CELL_CLASSES = (
     "negative nucleus",
     "negative membrane",
 )
+OTHER_NUCLEUS = 5  # background to the net, marked so that the loss can weigh it
 IGNORED = 255
 
 NUCLEUS_RADIUS_UM = 2.1
@@ -41,15 +42,26 @@ DERIVED_TUMOR_UM = 8.0
 DERIVED_STROMA_UM = 16.0
 
 _NUCLEUS_CLASS = np.full(5, IGNORED, np.uint8)
-_NUCLEUS_CLASS[[Kind.POSITIVE, Kind.NEGATIVE, Kind.OTHER]] = POSITIVE_NUCLEUS, NEGATIVE_NUCLEUS, BACKGROUND
+_NUCLEUS_CLASS[[Kind.POSITIVE, Kind.NEGATIVE, Kind.OTHER]] = (
+    POSITIVE_NUCLEUS,
+    NEGATIVE_NUCLEUS,
+    OTHER_NUCLEUS,
+)
 _MEMBRANE_CLASS = np.full(5, IGNORED, np.uint8)
-_MEMBRANE_CLASS[[Kind.POSITIVE, Kind.NEGATIVE, Kind.OTHER]] = POSITIVE_MEMBRANE, NEGATIVE_MEMBRANE, BACKGROUND
+_MEMBRANE_CLASS[[Kind.POSITIVE, Kind.NEGATIVE, Kind.OTHER]] = (
+    POSITIVE_MEMBRANE,
+    NEGATIVE_MEMBRANE,
+    OTHER_NUCLEUS,
+)
 
 
 def cells_from_points(
     xy: npt.NDArray[np.float64], kind: npt.NDArray[np.int8], *, width: int, height: int, mpp: float
 ) -> ByteArray:
-    """Five class mask, height × width, from centroids in pixels of `mpp` µm; unknown nuclei are 255."""
+    """Five class mask, height × width, from centroids in pixels of `mpp` µm.
+
+    Nuclei of unknown kind are 255, those that are not tumor `OTHER_NUCLEUS`.
+    """
     target = np.zeros((height, width), np.uint8)
     if not len(xy):
         return target

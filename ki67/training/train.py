@@ -68,9 +68,13 @@ class Naming:
 
 @dataclass(frozen=True)
 class Material:
-    """What is sampled besides the pictures: redraws of each H&E picture, synthetic regions and their side."""
+    """What is sampled besides the pictures: redraws of each H&E picture, synthetic regions and their side.
+
+    `base_only`: typed nuclei without Ki-67 labels are enough, the net is a base for fine-tuning.
+    """
 
     redraws: int = 3
+    base_only: bool = False
     synthetic_regions: int = 200
     synthetic_side_px: int = 384
 
@@ -139,7 +143,9 @@ def train_on(
         raise TrainingError(f"The plan is for the {plan.task} net, not for the {task} net.")
     check_replaceable(out, holds=CARD_NAME)
     net, origin = first_net(task, start=start, seed=plan.seed)
-    plates = plates_of(task, fields, seed=plan.seed, redraws=material.redraws)
+    plates = plates_of(
+        task, fields, seed=plan.seed, redraws=material.redraws, base_only=material.base_only
+    )
     if plan.synthetic_share > 0:
         plates += synthetic_plates(
             task,
@@ -290,6 +296,7 @@ def _card(
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         software_version=__version__,
         decoder_channels=spec.decoder_channels,
+        light="divided out",
         mean=spec.mean,
         std=spec.std,
         seed=plan.seed,
