@@ -88,6 +88,8 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--init", type=Path, metavar="MODEL_FOLDER", help="start from a whole net")
     add("--patches", type=_positive, default=20_000, metavar="N", help="length of the training")
     add("--batch", type=_positive, default=8, metavar="N", help="patches per step")
+    add("--rate", type=_number, default=1e-3, metavar="F", help="highest learning rate (default 0.001)")
+    add("--base", action="store_true", help="a base for fine-tuning: typed nuclei without labels are enough")
     add("--name", dest="model_name", metavar="TEXT", help="name on the card (default: the folder's)")
     add("--seed", type=_seed, default=0, metavar="N")
     add("--resume", action="store_true", help="go on from the last checkpoint in --out")
@@ -117,6 +119,7 @@ def _add_crossval(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     add("--folds", type=_positive, metavar="K", help="number of folds, with --by patient")
     add("--init", type=Path, metavar="DIR", help="model set to fine-tune from")
     add("--patches", type=_positive, default=10_000, metavar="N", help="length of each training")
+    add("--rate", type=_number, default=1e-3, metavar="F", help="highest learning rate (default 0.001)")
     add("--task", choices=("both", "tumor", "cells"), default="both", help="which nets to train")
     add("--seed", required=True, type=_seed, metavar="N")
     add("--out", required=True, type=Path, metavar="DIR")
@@ -191,7 +194,7 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"“{text}” is not a number; give micrometres per pixel, for example 0.25"
+            f"“{text}” is not a number; give one such as 0.25"
         ) from None
 
 
