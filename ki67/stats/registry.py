@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 from ki67.errors import DataError
+from ki67.stats import (
+    alpha,
+    anova,
+    bland_altman,
+    concordance,
+    correlation,
+    gwet,
+    icc,
+    kappa,
+    passing_bablok,
+    regression,
+)
 from ki67.stats.estimate import Estimate, Form, ParamValue
 from ki67.stats.forms import Data
 
 Key = tuple[Form, str, str]
 Compute = Callable[[Any, Mapping[str, ParamValue]], Estimate]
-MODULES: tuple[str, ...] = ()
 
 
 class UnknownStatistic(DataError):
@@ -41,10 +51,20 @@ def compute(
 @cache
 def _merged() -> Mapping[Key, Compute]:
     merged: dict[Key, Compute] = {}
-    for name in MODULES:
-        table = importlib.import_module(f"ki67.stats.{name}").STATISTICS
-        twice = merged.keys() & table.keys()
+    for module in (
+        alpha,
+        anova,
+        bland_altman,
+        concordance,
+        correlation,
+        gwet,
+        icc,
+        kappa,
+        passing_bablok,
+        regression,
+    ):
+        twice = merged.keys() & module.STATISTICS.keys()
         if twice:
-            raise ValueError(f"{name} names {sorted(twice)[0]} again")
-        merged |= table
+            raise ValueError(f"{module.__name__} names {sorted(twice)[0]} again")
+        merged.update(module.STATISTICS)
     return merged
