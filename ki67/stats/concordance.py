@@ -87,9 +87,7 @@ def lin_accuracy(pairs: Pairs, *, alpha: float = 0.05) -> Estimate:
     if blank.n < 3:
         return blank.without_limits(c, "too_few", too_few(blank.n, need=3, what="Limits"))
     if c >= 1 - 1e-14:
-        return blank.without_limits(
-            c, "zero_variance", "Means and spreads agree exactly: the limits are 0/0."
-        )
+        return blank.without_limits(c, "zero_variance", "Means and spreads agree exactly: limits are 0/0.")
     w2 = parts.scale**2 + parts.scale**-2
     spread = v2 * c**2 * (parts.scale + 1 / parts.scale - 2 * rho)
     spread += c**2 * (w2 + 2 * rho**2) / 2 + (1 + rho**2) * (c * v2 - 1)
@@ -106,7 +104,7 @@ def lin_scale_shift(pairs: Pairs, *, alpha: float = 0.05) -> Estimate:
     Pitman EJG, Morgan WA. Biometrika 1939;31: with K = 1 + 2(1 − r²)t²/(n − 2) the squared ratio's limits
     are w²(K ± √(K² − 1)).
     """
-    used, blank = _blank(pairs, "lin_scale_shift", "Pitman–Morgan", "ratio of the SDs, y over x", alpha=alpha)
+    used, blank = _blank(pairs, "lin_scale_shift", "Pitman-Morgan", "ratio of the SDs, y over x", alpha=alpha)
     missing = _undefined(used, blank, varying=True)
     if missing is not None:
         return missing
@@ -174,6 +172,6 @@ STATISTICS: Mapping[tuple[Form, str, str], Compute] = {
     ("pairs", "lin_ccc", "z-transform"): entry(lin_ccc, "alpha"),
     ("pairs", "lin_precision", "Fisher z"): entry(lin_precision, "alpha"),
     ("pairs", "lin_accuracy", "logit"): entry(lin_accuracy, "alpha"),
-    ("pairs", "lin_scale_shift", "Pitman–Morgan"): entry(lin_scale_shift, "alpha"),
+    ("pairs", "lin_scale_shift", "Pitman-Morgan"): entry(lin_scale_shift, "alpha"),
     ("pairs", "lin_location_shift", "plain"): entry(lin_location_shift),
 }
