@@ -19,7 +19,7 @@ from db.rows import (
     ResultRow,
     RunRow,
 )
-from db.tables import Case, Job, Outline, Person, Picture, Result, Run
+from db.tables import Case, Evaluation, Job, Outline, Person, Picture, Result, Run
 
 
 def now() -> datetime:
@@ -122,6 +122,7 @@ def codes_of_files(session: Session) -> FileCodes:
         pictures=set(session.scalars(select(Picture.code))),
         runs=run_codes(session) | {code for code in running if code},
         results=set(session.scalars(select(Result.code))),
+        evaluations=set(session.scalars(select(Evaluation.code))),
     )
 
 

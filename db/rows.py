@@ -14,6 +14,7 @@ class FileCodes:
     pictures: set[str]
     runs: set[str]
     results: set[str]
+    evaluations: set[str]
 
 
 @dataclass(frozen=True)

@@ -324,7 +324,7 @@ def test_what_killed_processes_left_goes_after_some_hours(workplace: Workplace) 
         (folder / "part").write_bytes(b"x")
     for folder in (*old, files.picture_folder(workplace.home, stored.code)):
         os.utime(folder, (0, 0))
-    files.sweep(workplace.home, pictures={stored.code}, runs=set(), results=set())
+    files.sweep(workplace.home, pictures={stored.code}, runs=set(), results=set(), evaluations=set())
     assert [folder.exists() for folder in old] == [False, False, False]
     assert young.exists()
     assert files.picture_folder(workplace.home, stored.code).exists()

@@ -29,6 +29,7 @@ from ki67.types import IsCancelled, Progress, ReportProgress, RunRecord, no_prog
 
 if TYPE_CHECKING:
     from ki67.pipeline.backends import Backend
+    from ki67.training.folder import AnnotatedField
 
 
 class Scorer(Protocol):
@@ -92,6 +93,13 @@ class NetScorer:
                 progress=progress,
                 cancelled=cancelled,
             )
+
+    def everywhere(self, field: AnnotatedField, *, models: ModelSet, cancelled: IsCancelled) -> RunRecord:
+        """Runs both steps on an annotated picture, step 2 on all its tissue (a `FieldRunner`)."""
+        from ki67.training.evaluate import run_everywhere
+
+        backend = self._backend(models, with_tumor=models.tumor is not None)
+        return run_everywhere(field, models=models, backend=backend, cancelled=cancelled)
 
     def _backend(self, models: ModelSet, *, with_tumor: bool) -> Backend:
         from ki67.pipeline.backends import choose_backend

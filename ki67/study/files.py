@@ -5,6 +5,7 @@ pictures/<picture code>/picture.tif    pixels and nothing else (uploads)
                         thumbnail.jpg
 runs/<run code>/                       what the nets gave
 results/<result code>.npz              which nuclei were found and counted
+evaluations/<code>/result/             what a model set was measured to be; `data` until it is done
 incoming/                              uploads on their way; emptied when they are done
 """
 
@@ -77,13 +78,16 @@ def incoming(workplace: Workplace, stream: BinaryIO, original_name: str) -> Iter
         remove(folder)
 
 
-def sweep(home: Path, *, pictures: set[str], runs: set[str], results: set[str]) -> None:
+def sweep(
+    home: Path, *, pictures: set[str], runs: set[str], results: set[str], evaluations: set[str]
+) -> None:
     """Removes what a killed process left: uploads on their way and folders that no row names.
 
     Only what is older than some hours goes, because another process may be writing just now.
     """
     oldest = time.time() - LEFT_OVER_SECONDS
-    for folder, known in (("incoming", set()), ("pictures", pictures), ("runs", runs), ("results", results)):
+    kept = {"pictures": pictures, "runs": runs, "results": results, "evaluations": evaluations}
+    for folder, known in (("incoming", set()), *kept.items()):
         for path in (home / folder).glob("*"):
             if path.name.removesuffix(".npz") in known:
                 continue

@@ -5,15 +5,33 @@ from __future__ import annotations
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from db import job_queries
+from db.engine import Session
 from ki67.errors import StoreError
 from ki67.study.workplace import Workplace, transaction
 from ki67.types import Progress
 
 LEASE_SECONDS = 20.0
 BEAT_SECONDS = 1.0
+
+
+class Renew(Protocol):
+    """Renews a lease and writes how far the work is; see `db.queue.renew_lease`."""
+
+    def __call__(
+        self,
+        session: Session,
+        code: str,
+        *,
+        worker: str,
+        lease_seconds: float,
+        stage: str,
+        done: int,
+        total: int,
+        stage_seconds: dict[str, float],
+    ) -> bool | None: ...
 
 
 class Lease:
@@ -23,10 +41,19 @@ class Lease:
     counts as lost: `cancelled` becomes true, and `lost` says why.
     """
 
-    def __init__(self, workplace: Workplace, code: str, *, worker: str, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        workplace: Workplace,
+        code: str,
+        *,
+        worker: str,
+        stop: threading.Event,
+        renew: Renew = job_queries.renew_lease,
+    ) -> None:
         self._workplace = workplace
         self._code = code
         self._worker = worker
+        self._write = renew
         self._stop = stop
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -94,7 +121,7 @@ class Lease:
             step = self._step
         seconds = self.stage_seconds()
         with transaction(self._workplace) as session:
-            return job_queries.renew_lease(
+            return self._write(
                 session,
                 self._code,
                 worker=self._worker,

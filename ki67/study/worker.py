@@ -13,15 +13,17 @@ import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from db import job_queries, queries
+from db import evaluation_queries, job_queries, queries
 from db.engine import Session
-from db.rows import JobRow
+from db.rows import EvaluationRow, JobRow
 from ki67.errors import Cancelled, Ki67Error, StoreError
 from ki67.settings import Settings, as_environment, load_settings
-from ki67.study import files
+from ki67.study import evaluations, files
+from ki67.study.evaluating import FieldRunner, evaluate
 from ki67.study.execute import NetScorer, Scorer, execute
 from ki67.study.jobs import mark_interrupted
 from ki67.study.leases import LEASE_SECONDS, Lease
@@ -40,21 +42,30 @@ class _LostLease(Exception):
     """The job is no longer this worker's; what it found is thrown away."""
 
 
-def work(workplace: Workplace, scorer: Scorer, *, stop: threading.Event) -> None:
-    """Takes jobs until `stop` is set. On the way, marks jobs of dead workers as interrupted."""
+def work(
+    workplace: Workplace, scorer: Scorer, *, stop: threading.Event, runner: FieldRunner | None = None
+) -> None:
+    """Takes jobs until `stop` is set. On the way, marks jobs of dead workers as interrupted.
+
+    Pictures to score go before evaluations, which are taken only with a `runner`.
+    """
     worker = files.new_code("w")
     sweep(workplace)
     waited = LOOK_AFTER_SECONDS
     while not stop.is_set():
         if waited >= LOOK_AFTER_SECONDS:
             mark_interrupted(workplace)
+            evaluations.mark_interrupted(workplace)
             waited = 0.0
         job = _claim(workplace, worker)
-        if job is None:
+        evaluation = None if job or runner is None else _claim_evaluation(workplace, worker)
+        if job is not None:
+            carry_out(workplace, job, scorer, worker=worker, stop=stop)
+        elif evaluation is not None and runner is not None:
+            carry_out_evaluation(workplace, evaluation, runner, worker=worker, stop=stop)
+        else:
             stop.wait(POLL_SECONDS)
             waited += POLL_SECONDS
-        else:
-            carry_out(workplace, job, scorer, worker=worker, stop=stop)
 
 
 def _claim(workplace: Workplace, worker: str) -> JobRow | None:
@@ -66,6 +77,14 @@ def _claim(workplace: Workplace, worker: str) -> JobRow | None:
         return job_queries.claim_job(
             session, worker=worker, run_code=files.new_code("n"), lease_seconds=LEASE_SECONDS
         )
+
+
+def _claim_evaluation(workplace: Workplace, worker: str) -> EvaluationRow | None:
+    with reading(workplace) as session:
+        if not evaluation_queries.any_waiting(session):
+            return None
+    with transaction(workplace) as session:
+        return evaluation_queries.claim_evaluation(session, worker=worker, lease_seconds=LEASE_SECONDS)
 
 
 def carry_out(
@@ -94,23 +113,64 @@ def carry_out(
                 confirm=confirm,
             )
             return
-        except (Cancelled, _LostLease):
-            state, message = ("cancelled", "") if lease.cancel_asked else ("interrupted", CLOSED)
-        except Ki67Error as error:
-            state, message = "failed", str(error)
         except Exception as error:  # noqa: BLE001  # one job of many: its traceback is kept, the others go on
-            traceback.print_exc()
-            state = "failed"
-            message = f"The software made a mistake ({type(error).__name__}): report it with the app's log."
+            state, message = _ending(error, lease)
     with transaction(workplace) as session:
         job_queries.close_job(session, job.code, state=state, message=message, worker=worker)
+
+
+def carry_out_evaluation(
+    workplace: Workplace, row: EvaluationRow, runner: FieldRunner, *, worker: str, stop: threading.Event
+) -> None:
+    """Does one evaluation and writes how it ended, as `carry_out` does."""
+    person = Person(code=row.person_code, roles=frozenset(ROLES))
+    renew = evaluation_queries.renew_lease
+    with Lease(workplace, row.code, worker=worker, stop=stop, renew=renew) as lease:
+
+        def confirm(session: Session, figures: dict[str, Any]) -> None:
+            if lease.cancelled() or not evaluation_queries.finish_evaluation(
+                session, row.code, worker=worker, figures=figures
+            ):
+                raise _LostLease
+
+        try:
+            evaluate(
+                workplace,
+                person,
+                row,
+                runner=runner,
+                progress=lease.progress,
+                cancelled=lease.cancelled,
+                confirm=confirm,
+            )
+            return
+        except Exception as error:  # noqa: BLE001  # one of many: its traceback is kept, the others go on
+            state, message = _ending(error, lease)
+    with transaction(workplace) as session:
+        evaluation_queries.close_evaluation(session, row.code, state=state, message=message, worker=worker)
+
+
+def _ending(error: Exception, lease: Lease) -> tuple[str, str]:
+    """How a job ends that an error ended: its state, and the sentence for people."""
+    if isinstance(error, Cancelled | _LostLease):
+        return ("cancelled", "") if lease.cancel_asked else ("interrupted", CLOSED)
+    if isinstance(error, Ki67Error):
+        return "failed", str(error)
+    traceback.print_exception(error)
+    return "failed", f"The software made a mistake ({type(error).__name__}): report it with the app's log."
 
 
 def sweep(workplace: Workplace) -> None:
     """Removes what killed processes left behind; see `files.sweep`."""
     with reading(workplace) as session:
         known = queries.codes_of_files(session)
-    files.sweep(workplace.home, pictures=known.pictures, runs=known.runs, results=known.results)
+    files.sweep(
+        workplace.home,
+        pictures=known.pictures,
+        runs=known.runs,
+        results=known.results,
+        evaluations=known.evaluations,
+    )
 
 
 def lock_path(settings: Settings) -> Path:
@@ -125,10 +185,11 @@ def main() -> int:
     except Ki67Error as error:
         print(f"ki67 worker: {error}", file=sys.stderr)
         return 1
-    return serve(settings, NetScorer(settings))
+    nets = NetScorer(settings)
+    return serve(settings, nets, runner=nets.everywhere)
 
 
-def serve(settings: Settings, scorer: Scorer) -> int:
+def serve(settings: Settings, scorer: Scorer, *, runner: FieldRunner | None = None) -> int:
     """Works until standard input closes, which it does when the app ends in whatever way.
 
     Returns the exit code: 0 also when another worker has the device.
@@ -138,7 +199,7 @@ def serve(settings: Settings, scorer: Scorer) -> int:
     try:
         workplace = open_workplace(settings)
         with FileLock(lock_path(settings), timeout=0):
-            _work_through_faults(workplace, scorer, stop)
+            _work_through_faults(workplace, scorer, stop, runner)
     except Timeout:
         return 0
     except Ki67Error as error:
@@ -147,11 +208,13 @@ def serve(settings: Settings, scorer: Scorer) -> int:
     return 0
 
 
-def _work_through_faults(workplace: Workplace, scorer: Scorer, stop: threading.Event) -> None:
+def _work_through_faults(
+    workplace: Workplace, scorer: Scorer, stop: threading.Event, runner: FieldRunner | None
+) -> None:
     """`work`, begun anew after the database was away or the disk full for a while."""
     while not stop.is_set():
         try:
-            work(workplace, scorer, stop=stop)
+            work(workplace, scorer, stop=stop, runner=runner)
         except StoreError as error:
             print(f"ki67 worker: {error}", file=sys.stderr)
             stop.wait(LOOK_AFTER_SECONDS)
