@@ -1,0 +1,253 @@
+"""Krippendorff's alpha for any number of readers, any scale and missing readings, with a bootstrap interval.
+
+Values are laid out as counts per unit and value, so that a resample of units is a matrix product; a library's
+units × values × values array would not fit into memory for a thousand cases read in percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+
+from ki67.stats.anova import Matrix, Readable, sparse_matrix
+from ki67.stats.estimate import Estimate, Form, ParamValue, Reason
+from ki67.stats.forms import Categories, Pairs, Reals, Table
+from ki67.stats.undefined import Undefined
+
+Level = Literal["nominal", "ordinal", "interval", "ratio"]
+LEVELS: tuple[Level, ...] = ("nominal", "ordinal", "interval", "ratio")
+FEWEST_PATIENTS = 10
+_DRAWS_AT_ONCE = 250
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """How often each unit got each value, units with two readings or more: (units, values)."""
+
+    cases: tuple[str, ...]
+    values: Reals
+    counts: Reals
+    excluded: int
+
+
+def krippendorff_alpha(
+    data: Readable | Categories | Table,
+    level: Level,
+    *,
+    alpha: float = 0.05,
+    draws: int = 2000,
+    seed: int = 0,
+    patients: Mapping[str, str] | None = None,
+) -> Estimate:
+    """Alpha on one scale; n: cases with at least two readings, the others are left out.
+
+    K. Krippendorff, Content Analysis (2004), chapter 11. Values: the number read, or the position of the
+    class (from 1). Percentile limits over `draws` resamples of patients (`patients` names each case's;
+    without it a case is a patient), for these readers; none under 10 patients (too_few). Undefined:
+    one_category or zero_variance where every reading is the same, no_pairs where no case has two readings.
+    """
+    form = _form_of(data)
+    params: dict[str, ParamValue] = {"alpha": alpha, "draws": draws}
+    if isinstance(data, Categories | Table):
+        params["categories"] = data.categories
+    method = "observed over expected disagreement, percentile bootstrap over patients; n cases"
+    try:
+        counts = _counted(data)
+        value = _alphas(counts, np.ones((1, len(counts.counts))), level)[0]
+        if np.isnan(value):
+            raise _one_value(isinstance(data, Categories | Table))
+    except Undefined as why:
+        return Estimate(
+            "krippendorff_alpha",
+            level,
+            form,
+            None,
+            None,
+            None,
+            0,
+            method,
+            why.reason,
+            why.message,
+            params=params,
+        )
+    low, high, reason, message = _limits(counts, level, patients, alpha=alpha, draws=draws, seed=seed)
+    return Estimate(
+        "krippendorff_alpha",
+        level,
+        form,
+        float(value),
+        low,
+        high,
+        len(counts.cases),
+        method,
+        reason,
+        message,
+        excluded=counts.excluded,
+        seed=seed,
+        params=params,
+        target="these readers" if low is not None else None,
+    )
+
+
+def _limits(
+    counts: _Counts,
+    level: Level,
+    patients: Mapping[str, str] | None,
+    *,
+    alpha: float,
+    draws: int,
+    seed: int,
+) -> tuple[float | None, float | None, Reason | None, str]:
+    names = [patients[case] if patients else case for case in counts.cases]
+    _, owner = np.unique(names, return_inverse=True)
+    number = int(owner.max()) + 1
+    if number < FEWEST_PATIENTS:
+        return (
+            None,
+            None,
+            "too_few",
+            f"A bootstrap interval needs {FEWEST_PATIENTS} patients, here are {number}.",
+        )
+    random = np.random.default_rng(seed)
+    found = []
+    for start in range(0, draws, _DRAWS_AT_ONCE):
+        size = min(_DRAWS_AT_ONCE, draws - start)
+        times = random.multinomial(number, np.full(number, 1 / number), size=size)
+        found.append(_alphas(counts, times[:, owner].astype(np.float64), level))
+    values = np.concatenate(found)
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, [alpha / 2, 1 - alpha / 2])
+    return float(low), float(high), None, ""
+
+
+def _alphas(counts: _Counts, weights: Reals, level: Level) -> Reals:
+    """Alpha of each weighting of the units, (draws, units) → (draws,); NaN for 0/0."""
+    table, readings = counts.counts, counts.counts.sum(axis=1)
+    pairable = weights @ table
+    total = pairable.sum(axis=1)
+    if level in ("nominal", "ratio"):
+        distance = _distance(counts.values, level)
+        within = ((table @ distance) * table).sum(axis=1) / (readings - 1)
+        observed = weights @ within
+        expected = ((pairable @ distance) * pairable).sum(axis=1) / (total - 1)
+    else:
+        place = _places(counts.values, pairable, level)
+        squares = (place**2) @ table.T
+        sums = place @ table.T
+        within = 2 * (readings * squares - sums**2) / (readings - 1)
+        observed = (weights * within).sum(axis=1)
+        mean = (pairable * place).sum(axis=1, keepdims=True) / total[:, None]
+        expected = 2 * total * (pairable * (place - mean) ** 2).sum(axis=1) / (total - 1)
+    several = (pairable > 0).sum(axis=1) > 1
+    ratio = np.divide(observed, expected, out=np.full(len(total), np.nan), where=several & (expected > 0))
+    return np.asarray(1 - ratio)
+
+
+def _distance(values: Reals, level: Level) -> Reals:
+    """Squared distance of every two values: 0 or 1, or ((a − b)/(a + b))² with 0 for two zeros."""
+    if level == "nominal":
+        return 1 - np.eye(len(values))
+    above, below = values[:, None] - values, values[:, None] + values
+    ratio = np.zeros(above.shape)
+    np.divide(above, below, out=ratio, where=below != 0)
+    return np.asarray(ratio**2)
+
+
+def _places(values: Reals, pairable: Reals, level: Level) -> Reals:
+    """Numbers whose squared differences are the distances, (draws, values).
+
+    Interval: the values, centred. Ordinal: the mid-ranks of the pairable readings, for
+    (sum of n_g from c to d − (n_c + n_d)/2)² is the squared difference of two mid-ranks.
+    """
+    if level == "interval":
+        return np.broadcast_to(values - values.mean(), pairable.shape)
+    ranks = pairable.cumsum(axis=1) - pairable / 2
+    return np.asarray(ranks - ranks.mean(axis=1, keepdims=True))
+
+
+def _counted(data: Readable | Categories | Table) -> _Counts:
+    """Counts per unit and value from any form."""
+    if isinstance(data, Table):
+        return _of_table(data)
+    if isinstance(data, Categories):
+        return _of_categories(data)
+    matrix: Matrix = sparse_matrix(data)
+    there = np.isfinite(matrix.values)
+    values, codes = np.unique(matrix.values[there], return_inverse=True)
+    rows = np.nonzero(there)[0]
+    return _pairable(matrix.cases, rows, codes, values)
+
+
+def _of_categories(data: Categories) -> _Counts:
+    place = {name: number for number, name in enumerate(data.categories)}
+    read = [number for number, value in enumerate(data.values) if value]
+    cases = tuple(dict.fromkeys(data.cases))
+    row = {case: number for number, case in enumerate(cases)}
+    unknown = sorted({data.values[number] for number in read} - place.keys())
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is none of the classes {', '.join(data.categories)}")
+    rows = np.array([row[data.cases[number]] for number in read], np.intp)
+    codes = np.array([place[data.values[number]] for number in read], np.intp)
+    return _pairable(cases, rows, codes, np.arange(1.0, len(place) + 1))
+
+
+def _of_table(data: Table) -> _Counts:
+    """Each count of the table is so many cases with two readings."""
+    first, second = np.nonzero(data.counts)
+    times = data.counts[first, second].astype(np.intp)
+    first, second = np.repeat(first, times), np.repeat(second, times)
+    unit = np.arange(len(first))
+    cases = tuple(str(number + 1) for number in unit.tolist())
+    values = np.arange(1.0, len(data.categories) + 1)
+    return _pairable(cases, np.concatenate([unit, unit]), np.concatenate([first, second]), values)
+
+
+def _pairable(cases: tuple[str, ...], rows: np.ndarray, codes: np.ndarray, values: Reals) -> _Counts:
+    """The units with two readings or more; Undefined (no_pairs) without any."""
+    counts = np.zeros((len(cases), len(values)))
+    np.add.at(counts, (rows, codes), 1.0)
+    keep = counts.sum(axis=1) >= 2
+    if not keep.any():
+        raise Undefined("no_pairs", "No case has two readings to compare.")
+    kept = tuple(np.array(cases, object)[keep])
+    return _Counts(kept, values, counts[keep], int((~keep).sum()))
+
+
+def _one_value(classes: bool) -> Undefined:
+    if classes:
+        return Undefined("one_category", "Every reading lies in one class, so alpha is 0/0.")
+    return Undefined("zero_variance", "The readings do not vary, so alpha is 0/0.")
+
+
+def _form_of(data: Readable | Categories | Table) -> Form:
+    if isinstance(data, Categories):
+        return "categories"
+    if isinstance(data, Table):
+        return "table"
+    return "pairs" if isinstance(data, Pairs) else "ratings"
+
+
+Compute = Callable[[Readable | Categories | Table, Mapping[str, ParamValue]], Estimate]
+
+
+def _statistic(level: Level) -> Compute:
+    def compute(data: Readable | Categories | Table, params: Mapping[str, ParamValue]) -> Estimate:
+        return krippendorff_alpha(
+            data,
+            level,
+            alpha=cast(float, params.get("alpha", 0.05)),
+            draws=cast(int, params.get("draws", 2000)),
+            seed=cast(int, params.get("seed", 0)),
+        )
+
+    return compute
+
+
+STATISTICS: dict[tuple[Form, str, str], Compute] = {
+    (form, "krippendorff_alpha", level): _statistic(level)
+    for form in cast(tuple[Form, ...], ("pairs", "ratings", "categories", "table"))
+    for level in LEVELS
+}
