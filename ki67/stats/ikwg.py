@@ -15,6 +15,7 @@ from ki67.index import ki67_index
 AreaLevel = Literal["high", "medium", "low", "negligible"]
 AREA_LEVELS: tuple[AreaLevel, ...] = ("high", "medium", "low", "negligible")
 HOT_SPOT = "hot-spot"
+_ROUNDING_PERCENT = 0.5
 _NAMES: Mapping[str, str] = {"negative": "negligible", "hot spot": HOT_SPOT, "hot_spot": HOT_SPOT}
 
 
@@ -50,7 +51,8 @@ def ikwg_scores(fields: Sequence[FieldCount], area_percent: Mapping[AreaLevel, f
     """The scores of one reading: its fields and the share of the tumor area at each level, in percent.
 
     Unweighted: all global fields pooled. Weighted: the pooled index of each level by its area; a level with
-    area but no field is left out with a note, and the others' areas count as the whole. Hot spot: the hot-spot
+    area but no field is left out with a note, and the rest counts as the whole. Areas that add up to less
+    than 100 % leave the rest without staining, as the working group's own scores do. Hot spot: the hot-spot
     field, pooled where there are several. Raises DataError for counts or areas that cannot be.
     """
     pooled = _pooled(fields)
@@ -74,23 +76,28 @@ def _weighted(
 ) -> tuple[float | None, tuple[str, ...]]:
     """Area-weighted index and the notes."""
     notes = []
-    weighted_sum = used = 0.0
+    whole = sum(area_percent.values())
+    weighted_sum, weight = 0.0, max(100.0, whole)
+    counted = False
     for level in AREA_LEVELS:
         area = area_percent.get(level, 0.0)
         positive, total = pooled.get(level, (0, 0))
         index = ki67_index(positive, total - positive)
-        if index is None:
-            if area > 0:
-                notes.append(f"{area:g} % of the area is {level}, but no field was counted there: left out.")
-            continue
-        if area == 0:
-            notes.append(f"A field is {level}, but the area at this level is 0 %: it has no weight.")
-        weighted_sum += area * index
-        used += area
-    whole = sum(area_percent.values())
-    if whole > 0 and abs(whole - 100) > 0.5:
-        notes.append(f"The areas add up to {whole:g} %, not 100 %: their shares were used.")
-    return (weighted_sum / used if used > 0 else None), tuple(notes)
+        if index is not None:
+            counted = counted or area > 0
+            weighted_sum += area * index
+            if area == 0:
+                notes.append(f"A field is {level}, but the area at this level is 0 %: it has no weight.")
+        elif area > 0:
+            weight -= area
+            notes.append(f"{area:g} % of the area is {level}, but no field was counted there: left out.")
+    if not counted:
+        return None, tuple(notes)
+    if whole < 100 - _ROUNDING_PERCENT:
+        notes.append(f"The areas add up to {whole:g} %: the rest counts as 0 % positive.")
+    elif whole > 100 + _ROUNDING_PERCENT:
+        notes.append(f"The areas add up to {whole:g} %: their shares were used.")
+    return weighted_sum / weight, tuple(notes)
 
 
 def _pooled(fields: Iterable[FieldCount]) -> dict[str, tuple[int, int]]:

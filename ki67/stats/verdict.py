@@ -100,7 +100,9 @@ def verdict_word(*, f_low: float, gpq_low: float, criterion: float = CRITERION) 
     return "passes" if f_low > criterion else "does not pass"
 
 
-def icc_generalized_pivotal(data: Ratings, *, transform: Transform = "none", alpha: float = 0.05) -> Estimate:
+def icc_generalized_pivotal(
+    data: Readable, *, transform: Transform = "none", alpha: float = 0.05
+) -> Estimate:
     """ICC(2,1) with generalized-pivotal limits: reader population, also with few readers.
 
     R. K. Burdick, C. M. Borror & D. C. Montgomery, Design and Analysis of Gauge R&R Studies (2005); for ICCs
