@@ -20,6 +20,8 @@ Ring = tuple[tuple[float, float], ...]
 NucleusKinds = npt.NDArray[np.uint8]
 
 POSITIVE, NEGATIVE, NOT_COUNTED_POSITIVE, NOT_COUNTED_NEGATIVE = 0, 1, 2, 3
+MISSED_POSITIVE, MISSED_NEGATIVE, INVENTED_POSITIVE, INVENTED_NEGATIVE = 4, 5, 6, 7
+WRONG_POSITIVE, WRONG_NEGATIVE, REMOVED_POSITIVE, REMOVED_NEGATIVE = 8, 9, 10, 11
 
 
 class UnknownCode(Ki67Error):
@@ -40,7 +42,9 @@ class ViewedPicture:
 class Nuclei:
     """Nuclei to draw, one entry each: centre in full-resolution pixels, kind, number within the run.
 
-    `kind` is POSITIVE or NEGATIVE for nuclei that count, NOT_COUNTED_* for the others.
+    `kind` is POSITIVE or NEGATIVE for nuclei that count, NOT_COUNTED_* for the others. Over an evaluation
+    they are the right ones, and errors have kinds of their own: MISSED_*, INVENTED_*, WRONG_* (of that
+    class, found in the other), REMOVED_* (by step 1).
     """
 
     x_px: FloatArray

@@ -1,4 +1,4 @@
-"""The app's `ViewerSource`: pictures and results of the store, as the acting person may see them.
+"""The app's `ViewerSource`: pictures, results, evaluations of the store, as the acting person may see them.
 
 st.App("main.py", routes=routes(StoreSource(workplace, person)))
 """
@@ -12,16 +12,26 @@ import numpy as np
 from shapely.geometry import MultiPolygon
 
 from ki67.pipeline.outlines import parse_outline
+from ki67.study.detection import error_layer, is_layer_code
+from ki67.study.error_marks import ErrorMarks
 from ki67.study.people import Person
 from ki67.study.pictures import add_upload, get_picture, viewing_path
 from ki67.study.results import NucleiLayer, ResultView, get_result, nuclei_layer, tumor_layer
 from ki67.study.workplace import UnknownCode as NotInStore
 from ki67.study.workplace import Workplace
 from viewer.sources import (
+    INVENTED_NEGATIVE,
+    INVENTED_POSITIVE,
+    MISSED_NEGATIVE,
+    MISSED_POSITIVE,
     NEGATIVE,
     NOT_COUNTED_NEGATIVE,
     NOT_COUNTED_POSITIVE,
     POSITIVE,
+    REMOVED_NEGATIVE,
+    REMOVED_POSITIVE,
+    WRONG_NEGATIVE,
+    WRONG_POSITIVE,
     Circle,
     Nuclei,
     Ring,
@@ -30,9 +40,22 @@ from viewer.sources import (
     ViewedPicture,
 )
 
+# In the order of `ki67.study.error_marks.KINDS`: the kind for a positive, for a negative mark.
+KIND_OF_MARK = (
+    (POSITIVE, NEGATIVE),
+    (MISSED_POSITIVE, MISSED_NEGATIVE),
+    (INVENTED_POSITIVE, INVENTED_NEGATIVE),
+    (WRONG_POSITIVE, WRONG_NEGATIVE),
+    (REMOVED_POSITIVE, REMOVED_NEGATIVE),
+)
+
 
 class StoreSource:
-    """Answers the viewer's routes from the store. A run is named by the code of its result."""
+    """Answers the viewer's routes from the store.
+
+    A run is named by the code of its result, or by that of a field of an evaluation and a way of counting
+    (`ki67.study.detection.layer_code`).
+    """
 
     def __init__(self, workplace: Workplace, person: Person) -> None:
         self._workplace = workplace
@@ -48,7 +71,9 @@ class StoreSource:
         return ViewedPicture(path, stored.info.width_px, stored.info.height_px, stored.info.metadata_mpp)
 
     def overlay(self, code: str) -> RunOverlay:
-        """What to draw for a result; raises `UnknownCode`."""
+        """What to draw for a result, or for a field of an evaluation; raises `UnknownCode`."""
+        if is_layer_code(code):
+            return self._errors(code)
         try:
             result = get_result(self._workplace, self._person, code)
         except NotInStore as error:
@@ -65,6 +90,18 @@ class StoreSource:
             outline_excluded=() if outline is None else rings_of(outline.exclude),
             hot_spot=hot_spot_of(result),
             nuclei=nuclei_of(nuclei_layer(self._workplace, self._person, code)),
+        )
+
+    def _errors(self, code: str) -> RunOverlay:
+        try:
+            layer = error_layer(self._workplace, self._person, code)
+        except NotInStore as error:
+            raise UnknownCode(str(error)) from error
+        return RunOverlay(
+            mpp=layer.mpp,
+            tumor_map=layer.tumor_map,
+            tumor_border=rings_of_geojson(layer.border_geojson),
+            nuclei=errors_of(layer.marks),
         )
 
     def add_upload(self, stream: BinaryIO, original_name: str) -> str:
@@ -89,6 +126,12 @@ def nuclei_of(layer: NucleiLayer) -> Nuclei:
         np.where(layer.positive, NOT_COUNTED_POSITIVE, NOT_COUNTED_NEGATIVE),
     )
     return Nuclei(layer.x_px, layer.y_px, kind.astype(np.uint8), layer.number)
+
+
+def errors_of(marks: ErrorMarks) -> Nuclei:
+    """The marks of an evaluation with the kinds that the viewer draws; numbered in their order."""
+    kind = np.array(KIND_OF_MARK, np.uint8)[marks.kind, np.where(marks.positive, 0, 1)]
+    return Nuclei(marks.x_px, marks.y_px, kind, np.arange(len(kind), dtype=np.uint32))
 
 
 def rings_of(shape: MultiPolygon) -> tuple[Ring, ...]:

@@ -23,16 +23,32 @@ const SPOT = [
   { tag: "circle", cx: 8, cy: 8, r: 6, fill: "none", stroke: "#17222D", "stroke-width": 1.6, "stroke-dasharray": "3 2" },
 ];
 
+const SQUARE_SHAPE = { tag: "rect", x: 3.4, y: 3.4, width: 9.2, height: 9.2, fill: "none" };
+const TRIANGLE_SHAPE = { d: "M8 2.6L13.2 12.6H2.8z", fill: "none", "stroke-linejoin": "round" };
+const cased = (shape, color) => [
+  { ...shape, stroke: COLORS[`${color}Casing`], "stroke-width": 3.8 },
+  { ...shape, stroke: COLORS[color], "stroke-width": 1.9 },
+];
+const MISSED = cased(SQUARE_SHAPE, "positive");
+const INVENTED = cased(TRIANGLE_SHAPE, "negative");
+const WRONG = [...cased(SQUARE_SHAPE, "positive"), ...cased(TRIANGLE_SHAPE, "negative")];
+const any = (grids, ...names) => names.reduce((sum, name) => sum + (grids[name]?.count ?? 0), 0);
+
 export const LAYERS = [
   { name: "tumor", label: "Tumor", key: "t", swatch: AREA, has: (overlay) => overlay.heat || overlay.border.length },
   { name: "outline", label: "Outline", key: "o", swatch: LINE, has: (overlay) => overlay.outline.length },
   { name: "positive", label: "Positive", key: "p", swatch: RING, has: (overlay) => overlay.grids.positive },
   { name: "negative", label: "Negative", key: "n", swatch: CROSS, has: (overlay) => overlay.grids.negative },
+  { name: "missed", label: "Missed", key: "m", swatch: MISSED, has: ({ grids }) => any(grids, "missedPositive", "missedNegative") },
+  { name: "invented", label: "Invented", key: "i", swatch: INVENTED, has: ({ grids }) => any(grids, "inventedPositive", "inventedNegative") },
+  { name: "wrong", label: "Wrong class", key: "w", swatch: WRONG, has: ({ grids }) => any(grids, "wrongPositive", "wrongNegative") },
+  { name: "removed", label: "Removed by step 1", key: "r", swatch: DOT, has: ({ grids }) => any(grids, "removed") },
   { name: "hotspot", label: "Hot spot", key: "h", swatch: SPOT, has: (overlay) => overlay.hotSpot },
   { name: "uncounted", label: "Not counted", key: "u", swatch: DOT, has: (overlay) => overlay.grids.uncounted?.count },
 ];
 
-export const FIRST_SHOWN = { tumor: true, outline: true, positive: true, negative: true, hotspot: true, uncounted: false };
+export const FIRST_SHOWN = { tumor: true, outline: true, positive: true, negative: true, hotspot: true, uncounted: false,
+  missed: true, invented: true, wrong: true, removed: true };
 export const FIRST_OPACITY = 0.3;
 
 export class LayerRow {

@@ -78,7 +78,46 @@ export class NucleusGrid {
   }
 }
 
-export const KINDS = ["positive", "negative", "uncounted", "uncounted"];
+// By the number that stands for a kind (viewer/sources.py). Errors keep the class whose color they have.
+export const KINDS = [
+  "positive",
+  "negative",
+  "uncounted",
+  "uncounted",
+  "missedPositive",
+  "missedNegative",
+  "inventedPositive",
+  "inventedNegative",
+  "wrongPositive",
+  "wrongNegative",
+  "removed",
+  "removed",
+];
+
+export const WORDS = {
+  positive: "positive",
+  negative: "negative",
+  uncounted: "not counted",
+  missedPositive: "positive, missed",
+  missedNegative: "negative, missed",
+  inventedPositive: "positive, invented",
+  inventedNegative: "negative, invented",
+  wrongPositive: "positive, taken for negative",
+  wrongNegative: "negative, taken for positive",
+  removed: "removed by step 1",
+};
+
+// The layer that switches a kind: one for both classes of an error.
+const LAYER_OF = {
+  missedPositive: "missed",
+  missedNegative: "missed",
+  inventedPositive: "invented",
+  inventedNegative: "invented",
+  wrongPositive: "wrong",
+  wrongNegative: "wrong",
+};
+
+export const layerOf = (kind) => LAYER_OF[kind] ?? kind;
 
 // The bytes of nuclei.bin (viewer/payloads.py) as one grid for each kind.
 export function readNuclei(buffer) {

@@ -5,6 +5,7 @@ import { Chrome, MAGNIFICATIONS, scaleOf } from "./chrome.js";
 import { element, fetchOrThrow } from "./dom.js";
 import { FIRST_OPACITY, FIRST_SHOWN, LayerRow } from "./layers.js";
 import { drawMarks } from "./marks.js";
+import { layerOf, WORDS } from "./nuclei.js";
 import { labelsOf, LineLayer, loadOverlay } from "./overlay.js";
 import { RegionTool } from "./region.js";
 
@@ -294,13 +295,12 @@ export class PictureView {
     const y = (position.y - view.top) / view.scale - 0.5;
     let best = null;
     for (const [name, grid] of Object.entries(this.overlay.grids)) {
-      if (!this.state.shown[name]) continue;
+      if (!this.state.shown[layerOf(name)]) continue;
       const found = grid.nearest(x, y, CLICK_REACH_PX / view.scale);
       if (found && (!best || found.distance < best.distance)) best = { ...found, name };
     }
     if (!best) return;
-    const words = { positive: "positive", negative: "negative", uncounted: "not counted" };
-    this.chrome.say(`Nucleus ${best.number}, ${words[best.name]}.`);
+    this.chrome.say(`Nucleus ${best.number}, ${WORDS[best.name]}.`);
     if (this.pick) this.component.setTriggerValue("nucleus", best.number);
   }
 
