@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,33 +21,43 @@ DEFAULT_ALPHA = 0.05
 class Codes:
     """`matrix[case, reader]` is the position of a class in `categories` (from 0), -1 where missing.
 
+    `patients`: the number of the patient of each case, what a jackknife leaves out as a whole.
     `duplicate` names a case and reader that were read twice: then no statistic is defined.
     """
 
     matrix: Integers
+    cases: tuple[str, ...]
     readers: tuple[str, ...]
     categories: tuple[str, ...]
     form: Form
+    patients: Integers
     duplicate: tuple[str, str] | None = None
 
-    def complete(self) -> Integers:
-        """The cases that every reader read."""
-        everywhere: npt.NDArray[np.bool_] = (self.matrix != MISSING).all(axis=1)
-        return np.asarray(self.matrix[everywhere], np.intp)
+    def complete(self) -> Codes:
+        """Only the cases that every reader read."""
+        return self._only((self.matrix != MISSING).all(axis=1))
+
+    def rated(self) -> Codes:
+        """Only the cases with at least one reading."""
+        return self._only((self.matrix != MISSING).any(axis=1))
 
     def counts(self) -> Reals:
-        """How many readers put a case into a class: cases with at least one reading × classes."""
+        """How many readers put a case into a class: cases × classes."""
         classes = np.arange(len(self.categories))
-        counts = (self.matrix[:, :, None] == classes).sum(axis=1).astype(float)
-        return np.asarray(counts[counts.sum(axis=1) > 0], float)
+        return np.asarray((self.matrix[:, :, None] == classes).sum(axis=1), float)
+
+    def _only(self, keep: npt.NDArray[np.bool_]) -> Codes:
+        cases = tuple(np.array(self.cases, object)[keep])
+        return replace(self, matrix=self.matrix[keep], cases=cases, patients=self.patients[keep])
 
 
 ClassData = Categories | Table | Codes
 
 
-def code(data: ClassData) -> Codes:
+def code(data: ClassData, *, patients: Mapping[str, str] | None = None) -> Codes:
     """The matrix of a long table of classes, or of a table of counts (each count a case of two readers).
 
+    `patients` names the patient of each case; without it every case is a patient of its own.
     Codes pass through, so that many statistics of the same readings share one matrix.
     Raises DataError for a class that `categories` does not name and for a table that is not square
     or holds anything but whole counts.
@@ -56,7 +66,7 @@ def code(data: ClassData) -> Codes:
         return data
     if isinstance(data, Table):
         return _code_table(data)
-    return _code_long(data)
+    return _code_long(data, patients)
 
 
 def undefined(
@@ -135,7 +145,7 @@ def _numbered(names: Sequence[str]) -> tuple[tuple[str, ...], Integers]:
     return tuple(place), np.array(numbers, np.intp)
 
 
-def _code_long(data: Categories) -> Codes:
+def _code_long(data: Categories, patients: Mapping[str, str] | None) -> Codes:
     cases, case_of = _numbered(data.cases)
     readers, reader_of = _numbered(data.readers)
     place = {name: position for position, name in enumerate(data.categories)} | {"": MISSING}
@@ -153,7 +163,8 @@ def _code_long(data: Categories) -> Codes:
         duplicate = (cases[cell // len(readers)], readers[cell % len(readers)])
     matrix = np.full((len(cases), len(readers)), MISSING, np.intp)
     matrix[case_of, reader_of] = values
-    return Codes(matrix, readers, data.categories, "categories", duplicate)
+    _, patient = _numbered([patients[case] for case in cases] if patients else cases)
+    return Codes(matrix, cases, readers, data.categories, "categories", patient, duplicate)
 
 
 def _code_table(data: Table) -> Codes:
@@ -163,4 +174,6 @@ def _code_table(data: Table) -> Codes:
     if counts.shape != (size, size) or not whole:
         raise DataError(f"A table of two readers has {size} rows and {size} columns of whole counts.")
     row, column = np.divmod(np.repeat(np.arange(size * size), counts.astype(np.intp).ravel()), max(size, 1))
-    return Codes(np.stack([row, column], axis=1), ("first", "second"), data.categories, "table")
+    matrix = np.stack([row, column], axis=1)
+    cases = tuple(str(number + 1) for number in range(len(row)))
+    return Codes(matrix, cases, ("first", "second"), data.categories, "table", np.arange(len(row)))

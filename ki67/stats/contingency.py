@@ -156,7 +156,7 @@ def reclassified_share(
     `reclassified`: any other class; `reclassified_up`, `reclassified_down`: a higher, a lower one.
     """
     codes = coded_pair(data)
-    end = _End(codes, len(codes.complete()), alpha, None)
+    end = _End(codes, len(codes.complete().matrix), alpha, None)
     if (sorry := end.unusable(statistic, "exact", _SHARE_METHOD)) is not None:
         return sorry
     table = reclassification(codes)

@@ -106,7 +106,7 @@ def coded_pair(data: ClassData) -> Codes:
 
 def cross_counts(codes: Codes) -> Reals:
     """How many cases the first reader put into class i and the second into class j."""
-    both = codes.complete()
+    both = codes.complete().matrix
     size = len(codes.categories)
     cells = np.bincount(both[:, 0] * size + both[:, 1], minlength=size**2)
     return np.asarray(cells.reshape(size, size), float)

@@ -9,8 +9,8 @@ The four coefficients differ in chance agreement only:
 - `brennan_prediger`: sum of w over q² (R. L. Brennan & D. J. Prediger, Educ Psychol Meas 41 (1981) 687-699);
 - `percent_agreement`: none.
 
-Limits: Gwet's linearised standard error over cases, Student's t with n - 1 df, not cut at 1; they speak
-about these readers.
+Limits: Gwet's linearised standard error over cases (the cases of a patient together), Student's t with one
+df fewer than patients, not cut at 1; they speak about these readers.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from ki67.stats.coding import (
     DEFAULT_ALPHA,
     ClassData,
     Codes,
+    Integers,
     alpha_of,
     code,
     duplicate_message,
@@ -114,8 +115,9 @@ def _chance(coefficient: Coefficient, weights: Reals, seen: _Agreement) -> tuple
 
 def _estimate(codes: Codes, coefficient: Coefficient, weighting: Weighting, alpha: float) -> Estimate:
     name = _NAMES.get(coefficient) or ("gwet_ac1" if weighting == "unweighted" else "gwet_ac2")
-    counts = codes.counts()
-    n = len(counts)
+    used = codes.rated()
+    counts = used.counts()
+    n, patients = len(counts), len(set(used.patients.tolist()))
     excluded = len(codes.matrix) - n
     sorry = partial(undefined, codes, name, weighting, n=n, excluded=excluded, alpha=alpha, method=_METHOD)
     if codes.duplicate is not None:
@@ -134,9 +136,9 @@ def _estimate(codes: Codes, coefficient: Coefficient, weighting: Weighting, alph
     paired = seen.ratings > 1
     value = (float(seen.of_case[paired].mean()) - chance) / (1 - chance)
     half = None
-    if n > 1:
-        error = _standard_error(seen, chance, chance_of_case, value)
-        half = float(stats.t.ppf(1 - alpha / 2, n - 1)) * error
+    if patients > 1:
+        error = _standard_error(seen, chance, chance_of_case, value, used.patients)
+        half = float(stats.t.ppf(1 - alpha / 2, patients - 1)) * error
     return Estimate(
         statistic=name,
         variant=weighting,
@@ -147,7 +149,7 @@ def _estimate(codes: Codes, coefficient: Coefficient, weighting: Weighting, alph
         n=n,
         method=_METHOD,
         reason="too_few" if half is None else None,
-        message="One case is too few for limits." if half is None else "",
+        message="One patient is too few for limits." if half is None else "",
         excluded=excluded,
         params=params_of(codes, alpha),
         readers=two_readers(codes),
@@ -155,13 +157,20 @@ def _estimate(codes: Codes, coefficient: Coefficient, weighting: Weighting, alph
     )
 
 
-def _standard_error(seen: _Agreement, chance: float, chance_of_case: Reals, value: float) -> float:
-    """Gwet's linearised standard error over cases; a case with one rating takes part through the shares."""
+def _standard_error(
+    seen: _Agreement, chance: float, chance_of_case: Reals, value: float, patients: Integers
+) -> float:
+    """Gwet's linearised standard error over cases; a case with one rating takes part through the shares.
+
+    The cases of one patient add up before they are squared; a patient a case gives Gwet's formula.
+    """
     n = len(seen.counts)
     paired = seen.ratings > 1
     own = np.where(paired, np.nan_to_num(seen.of_case) - chance, 0.0) * n / paired.sum() / (1 - chance)
     linear = own - 2 * (1 - value) * (chance_of_case - chance) / (1 - chance)
-    return math.sqrt(float(((linear - value) ** 2).sum()) / (n * (n - 1)))
+    together = np.bincount(patients, weights=linear - value)
+    units = len(set(patients.tolist()))
+    return math.sqrt(float((together**2).sum()) * units / (units - 1)) / n
 
 
 def _of(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -25,6 +26,7 @@ from ki67.stats.coding import (
     two_readers,
     undefined,
 )
+from ki67.stats.crosstab import cross_counts
 from ki67.stats.estimate import Estimate, Form, ParamValue
 from ki67.stats.forms import Reals
 from ki67.stats.weights import Weighting, agreement_weights
@@ -47,16 +49,14 @@ def cohen_kappa(
     codes = code(data)
     if len(codes.readers) != 2:
         raise DataError(f"Cohen's kappa compares two readers; here are {len(codes.readers)}: choose two.")
-    both = codes.complete()
-    table = _cross(both[:, 0], both[:, 1], len(codes.categories))
-    return _cohen_of(codes, table, weighting, alpha)
+    return _cohen_of(codes, weighting, alpha)
 
 
 def fleiss_kappa(data: ClassData, *, alpha: float = DEFAULT_ALPHA) -> Estimate:
     """Fleiss' kappa over the cases that every reader read; unweighted.
 
     J. L. Fleiss, Psychol Bull 76 (1971) 378-382. The readers are exchangeable: chance agreement comes
-    from the pooled share of each class. Limits: jackknife by case, Student's t, these readers.
+    from the pooled share of each class. Limits: jackknife by patient, Student's t, these readers.
     """
     return _many(code(data), "fleiss_kappa", _fleiss, alpha)
 
@@ -65,7 +65,7 @@ def conger_kappa(data: ClassData, *, alpha: float = DEFAULT_ALPHA) -> Estimate:
     """Conger's kappa over the cases that every reader read; unweighted; Cohen's for two readers.
 
     A. J. Conger, Psychol Bull 88 (1980) 322-328: chance agreement is the mean over pairs of readers of
-    the product of their own shares. Limits: jackknife by case, Student's t, these readers.
+    the product of their own shares. Limits: jackknife by patient, Student's t, these readers.
     """
     return _many(code(data), "conger_kappa", _conger, alpha)
 
@@ -74,7 +74,7 @@ def light_kappa(data: ClassData, *, alpha: float = DEFAULT_ALPHA) -> Estimate:
     """Light's kappa: the mean of Cohen's kappa over all pairs of readers, over the complete cases.
 
     R. J. Light, Psychol Bull 76 (1971) 365-377. Undefined when the kappa of one pair is 0/0.
-    Limits: jackknife by case, Student's t, these readers.
+    Limits: jackknife by patient, Student's t, these readers.
     """
     return _many(code(data), "light_kappa", _light, alpha)
 
@@ -85,19 +85,32 @@ def cohen_variance(shares: Reals, weights: Reals) -> float:
     J. L. Fleiss, J. Cohen & B. S. Everitt, Psychol Bull 72 (1969) 323-327, equation 13. nan when chance
     agreement is 1.
     """
+    pull, centre = _cohen_pull(shares, weights)
+    return max(0.0, float((shares * pull**2).sum()) - centre**2)
+
+
+def _cohen_pull(shares: Reals, weights: Reals) -> tuple[Reals, float]:
+    """How a case in each cell moves kappa (times n), and the mean of it over the table."""
     row, column = shares.sum(axis=1), shares.sum(axis=0)
     seen = float((weights * shares).sum())
     chance = float(row @ weights @ column)
     if 1 - chance < _ZERO:
-        return math.nan
+        return np.full(shares.shape, math.nan), math.nan
     means = np.add.outer(weights @ column, row @ weights)
-    spread = (shares * (weights * (1 - chance) - means * (1 - seen)) ** 2).sum()
-    centre = (seen * chance - 2 * chance + seen) ** 2
-    return max(0.0, float(spread - centre)) / (1 - chance) ** 4
+    pull = (weights * (1 - chance) - means * (1 - seen)) / (1 - chance) ** 2
+    return np.asarray(pull, float), (seen * chance - 2 * chance + seen) / (1 - chance) ** 2
 
 
-def _cohen_of(codes: Codes, table: Reals, weighting: Weighting, alpha: float) -> Estimate:
-    n = int(table.sum())
+def _clustered_error(used: Codes, shares: Reals, weights: Reals) -> float:
+    """The standard error with the cases of a patient added up before they are squared."""
+    pull, centre = _cohen_pull(shares, weights)
+    own = pull[used.matrix[:, 0], used.matrix[:, 1]] - centre
+    return math.sqrt(float((np.bincount(used.patients, weights=own) ** 2).sum())) / len(own)
+
+
+def _cohen_of(codes: Codes, weighting: Weighting, alpha: float) -> Estimate:
+    used = codes.complete()
+    n, patients = len(used.matrix), len(set(used.patients.tolist()))
     excluded = len(codes.matrix) - n
     sorry = partial(
         undefined, codes, "cohen_kappa", weighting, n=n, excluded=excluded, alpha=alpha, method=_COHEN_METHOD
@@ -107,14 +120,17 @@ def _cohen_of(codes: Codes, table: Reals, weighting: Weighting, alpha: float) ->
     if n == 0:
         return sorry(reason="no_pairs", message="No case was read by both readers.")
     weights = agreement_weights(weighting, len(codes.categories))
-    shares = table / n
+    shares = cross_counts(used) / n
     chance = float(shares.sum(axis=1) @ weights @ shares.sum(axis=0))
     if 1 - chance < _ZERO:
         return sorry(reason="one_category", message=_ONE_CATEGORY)
     value = (float((weights * shares).sum()) - chance) / (1 - chance)
     low = high = None
-    if n > 1:
-        half = float(stats.norm.ppf(1 - alpha / 2)) * math.sqrt(cohen_variance(shares, weights) / n)
+    if patients > 1:
+        error = math.sqrt(cohen_variance(shares, weights) / n)
+        if patients < n:
+            error = _clustered_error(used, shares, weights)
+        half = float(stats.norm.ppf(1 - alpha / 2)) * error
         low, high = value - half, value + half
     return Estimate(
         statistic="cohen_kappa",
@@ -125,8 +141,8 @@ def _cohen_of(codes: Codes, table: Reals, weighting: Weighting, alpha: float) ->
         ci_high=high,
         n=n,
         method=_COHEN_METHOD,
-        reason=None if n > 1 else "too_few",
-        message="" if n > 1 else "One case is too few for limits.",
+        reason=None if patients > 1 else "too_few",
+        message="" if patients > 1 else "One patient is too few for limits.",
         excluded=excluded,
         params=params_of(codes, alpha),
         readers=two_readers(codes),
@@ -135,11 +151,11 @@ def _cohen_of(codes: Codes, table: Reals, weighting: Weighting, alpha: float) ->
 
 
 def _many(
-    codes: Codes, statistic: str, kappa: Callable[[Integers, int], tuple[float, Reals]], alpha: float
+    codes: Codes, statistic: str, kappa: Callable[[Codes], tuple[float, Reals]], alpha: float
 ) -> Estimate:
-    """A kappa of many readers with its jackknife by case."""
-    matrix = codes.complete()
-    n, readers = matrix.shape
+    """A kappa of many readers with its jackknife by patient."""
+    used = codes.complete()
+    n, readers = used.matrix.shape
     excluded = len(codes.matrix) - n
     sorry = partial(
         undefined, codes, statistic, COMPLETE, n=n, excluded=excluded, alpha=alpha, method=_JACKKNIFE_METHOD
@@ -150,7 +166,7 @@ def _many(
         return sorry(reason="too_few", message="Agreement needs at least two readers.")
     if n == 0:
         return sorry(reason="no_pairs", message="No case was read by every reader.")
-    value, without = kappa(matrix, len(codes.categories))
+    value, without = kappa(used)
     if math.isnan(value):
         return sorry(reason="one_category", message=_ONE_CATEGORY)
     limits = jackknife_limits(value, without, alpha=alpha)
@@ -164,7 +180,7 @@ def _many(
         n=n,
         method=_JACKKNIFE_METHOD,
         reason=None if limits else "too_few",
-        message="" if limits else "Without one of the cases the value is not defined: too few for limits.",
+        message="" if limits else "Without one of the patients the value is not defined: too few for limits.",
         excluded=excluded,
         params=params_of(codes, alpha),
         readers=two_readers(codes),
@@ -173,10 +189,10 @@ def _many(
 
 
 def jackknife_limits(value: float, without: Reals, *, alpha: float) -> tuple[float, float] | None:
-    """Limits from the values without one case each, centred on `value`, Student's t with n - 1 df.
+    """Limits from the values without one patient each, centred on `value`, Student's t with n - 1 df.
 
     B. Efron & R. J. Tibshirani, An introduction to the bootstrap (1993), equation 11.5. None when fewer
-    than two cases, or when leaving one out leaves nothing defined.
+    than two patients, or when leaving one out leaves nothing defined.
     """
     n = len(without)
     if n < 2 or not np.isfinite(without).all():
@@ -192,64 +208,67 @@ def _ratio(seen: Reals, chance: Reals) -> Reals:
     return np.asarray((seen - chance) / rest, float)
 
 
-def _with_all(part: Reals) -> Reals:
-    """Sums over the cases: first all of them, then without each case in turn (axis 0)."""
-    total = part.sum(axis=0, keepdims=True)
-    return np.concatenate([total, total - part])
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over all cases, and without each patient in turn (axis 0: all, then a patient a row)."""
+
+    patients: Integers
+    cases: Reals
+
+    def of(self, part: Reals) -> Reals:
+        """Sums of `part`, whose axis 0 is the cases."""
+        together = np.zeros((len(self.cases) - 1, *part.shape[1:]))
+        np.add.at(together, self.patients, part)
+        total = together.sum(axis=0, keepdims=True)
+        return np.concatenate([total, total - together])
 
 
-def _fleiss(matrix: Integers, classes: int) -> tuple[float, Reals]:
-    n, readers = matrix.shape
-    counts = (matrix[:, :, None] == np.arange(classes)).sum(axis=1).astype(float)
-    agreeing = (counts * (counts - 1)).sum(axis=1) / (readers * (readers - 1))
-    cases = _cases_used(n)
-    shares = _with_all(counts) / (cases * readers)[:, None]
-    kappa = _ratio(_with_all(agreeing) / cases, (shares**2).sum(axis=1))
+def _sums(used: Codes) -> _Sums:
+    _, patients, sizes = np.unique(used.patients, return_inverse=True, return_counts=True)
+    left = np.concatenate([[len(patients)], len(patients) - sizes]).astype(float)
+    return _Sums(patients, np.where(left > 0, left, np.nan))
+
+
+def _one_hot(used: Codes) -> Reals:
+    return np.asarray(used.matrix[:, :, None] == np.arange(len(used.categories)), float)
+
+
+def _agreeing(used: Codes) -> Reals:
+    """The share of pairs of readers who agree, for every case."""
+    counts, readers = used.counts(), len(used.readers)
+    return np.asarray((counts * (counts - 1)).sum(axis=1) / (readers * (readers - 1)), float)
+
+
+def _fleiss(used: Codes) -> tuple[float, Reals]:
+    sums, readers = _sums(used), len(used.readers)
+    shares = sums.of(used.counts()) / (sums.cases * readers)[:, None]
+    kappa = _ratio(sums.of(_agreeing(used)) / sums.cases, (shares**2).sum(axis=1))
     return float(kappa[0]), kappa[1:]
 
 
-def _conger(matrix: Integers, classes: int) -> tuple[float, Reals]:
-    n, readers = matrix.shape
-    one_hot = (matrix[:, :, None] == np.arange(classes)).astype(float)
-    counts = one_hot.sum(axis=1)
-    pairs = readers * (readers - 1)
-    agreeing = (counts * (counts - 1)).sum(axis=1) / pairs
-    cases = _cases_used(n)
-    shares = _with_all(one_hot) / cases[:, None, None]
+def _conger(used: Codes) -> tuple[float, Reals]:
+    sums, readers = _sums(used), len(used.readers)
+    shares = sums.of(_one_hot(used)) / sums.cases[:, None, None]
     pooled = (shares.sum(axis=1) ** 2).sum(axis=1) - (shares**2).sum(axis=(1, 2))
-    kappa = _ratio(_with_all(agreeing) / cases, pooled / pairs)
+    kappa = _ratio(sums.of(_agreeing(used)) / sums.cases, pooled / (readers * (readers - 1)))
     return float(kappa[0]), kappa[1:]
 
 
-def _light(matrix: Integers, classes: int) -> tuple[float, Reals]:
-    n, readers = matrix.shape
-    one_hot = (matrix[:, :, None] == np.arange(classes)).astype(float)
-    cases = _cases_used(n)
-    shares = _with_all(one_hot) / cases[:, None, None]
-    total = np.zeros(len(cases))
+def _light(used: Codes) -> tuple[float, Reals]:
+    sums, readers = _sums(used), len(used.readers)
+    shares = sums.of(_one_hot(used)) / sums.cases[:, None, None]
+    total = np.zeros(len(sums.cases))
     for first in range(readers - 1):
-        same = (matrix[:, first, None] == matrix[:, first + 1 :]).astype(float)
+        same = (used.matrix[:, first, None] == used.matrix[:, first + 1 :]).astype(float)
         chance = np.einsum("nq,nrq->nr", shares[:, first], shares[:, first + 1 :])
-        total += _ratio(_with_all(same) / cases[:, None], chance).sum(axis=1)
+        total += _ratio(sums.of(same) / sums.cases[:, None], chance).sum(axis=1)
     kappa = total / (readers * (readers - 1) / 2)
     return float(kappa[0]), kappa[1:]
 
 
-def _cases_used(n: int) -> Reals:
-    """How many cases stand behind the sums of `_with_all`; nan where none is left."""
-    used = np.full(n + 1, n - 1.0)
-    used[0] = n
-    return np.where(used > 0, used, np.nan)
-
-
-def _cross(first: Integers, second: Integers, classes: int) -> Reals:
-    """How many cases the first reader put into class i and the second into class j."""
-    return np.bincount(first * classes + second, minlength=classes**2).reshape(classes, classes).astype(float)
-
-
 _ONE_CATEGORY = "Every reading is in one class: agreement beyond chance is 0/0."
 _COHEN_METHOD = "Fleiss–Cohen–Everitt standard error, normal quantile; n cases read by both"
-_JACKKNIFE_METHOD = "jackknife by case, Student's t; n cases read by every reader"
+_JACKKNIFE_METHOD = "jackknife by patient, Student's t; n cases read by every reader"
 
 Compute = Callable[[ClassData, Mapping[str, ParamValue]], Estimate]
 

@@ -13,6 +13,7 @@ from typing import Literal, cast
 import numpy as np
 
 from ki67.stats.anova import Matrix, Readable, sparse_matrix
+from ki67.stats.coding import MISSING, code, duplicate_message
 from ki67.stats.estimate import Estimate, Form, ParamValue, Reason
 from ki67.stats.forms import Categories, Pairs, Reals, Table
 from ki67.stats.undefined import Undefined
@@ -170,10 +171,8 @@ def _places(values: Reals, pairable: Reals, level: Level) -> Reals:
 
 def _counted(data: Readable | Categories | Table) -> _Counts:
     """Counts per unit and value from any form."""
-    if isinstance(data, Table):
-        return _of_table(data)
-    if isinstance(data, Categories):
-        return _of_categories(data)
+    if isinstance(data, Categories | Table):
+        return _of_classes(data)
     matrix: Matrix = sparse_matrix(data)
     there = np.isfinite(matrix.values)
     values, codes = np.unique(matrix.values[there], return_inverse=True)
@@ -181,28 +180,14 @@ def _counted(data: Readable | Categories | Table) -> _Counts:
     return _pairable(matrix.cases, rows, codes, values)
 
 
-def _of_categories(data: Categories) -> _Counts:
-    place = {name: number for number, name in enumerate(data.categories)}
-    read = [number for number, value in enumerate(data.values) if value]
-    cases = tuple(dict.fromkeys(data.cases))
-    row = {case: number for number, case in enumerate(cases)}
-    unknown = sorted({data.values[number] for number in read} - place.keys())
-    if unknown:
-        raise ValueError(f"{unknown[0]!r} is none of the classes {', '.join(data.categories)}")
-    rows = np.array([row[data.cases[number]] for number in read], np.intp)
-    codes = np.array([place[data.values[number]] for number in read], np.intp)
-    return _pairable(cases, rows, codes, np.arange(1.0, len(place) + 1))
-
-
-def _of_table(data: Table) -> _Counts:
-    """Each count of the table is so many cases with two readings."""
-    first, second = np.nonzero(data.counts)
-    times = data.counts[first, second].astype(np.intp)
-    first, second = np.repeat(first, times), np.repeat(second, times)
-    unit = np.arange(len(first))
-    cases = tuple(str(number + 1) for number in unit.tolist())
-    values = np.arange(1.0, len(data.categories) + 1)
-    return _pairable(cases, np.concatenate([unit, unit]), np.concatenate([first, second]), values)
+def _of_classes(data: Categories | Table) -> _Counts:
+    """Each class by its position, from 1; each count of a table is a case with two readings."""
+    codes = code(data)
+    if codes.duplicate is not None:
+        raise Undefined("duplicate_key", duplicate_message(codes))
+    rows, readers = np.nonzero(codes.matrix != MISSING)
+    values = np.arange(1.0, len(codes.categories) + 1)
+    return _pairable(codes.cases, rows, codes.matrix[rows, readers], values)
 
 
 def _pairable(cases: tuple[str, ...], rows: np.ndarray, codes: np.ndarray, values: Reals) -> _Counts:
