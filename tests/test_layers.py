@@ -19,7 +19,7 @@ ALLOWED = {
     "ki67.synthetic": {"ki67.values", "ki67.stains"},
     "ki67.pipeline": {"ki67.values", "ki67.stains"},
     "ki67.stats": {"ki67.values"},
-    "ki67.training": {"ki67.values", "ki67.pipeline", "ki67.synthetic", "ki67.stains"},
+    "ki67.training": {"ki67.values", "ki67.pipeline", "ki67.synthetic", "ki67.stains", "ki67.stats"},
     "ki67.study": {"ki67.values", "ki67.pipeline", "ki67.synthetic", "ki67.stats", "ki67.training", "db"},
     "ki67.charts": {"ki67.values"},
     "ki67.cli": {"ki67.values", "ki67.pipeline", "ki67.training", "ki67.study", "ki67.synthetic", "bench"},
@@ -60,6 +60,8 @@ def part_of(module: str) -> str:
         return "ki67.values"
     if second.startswith("cli") or second == "__main__":
         return "ki67.cli"
+    if second.startswith("charts"):
+        return "ki67.charts"
     if second.startswith("synthetic"):
         return "ki67.synthetic"
     return f"ki67.{second}"

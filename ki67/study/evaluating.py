@@ -115,8 +115,11 @@ def _write(
 ) -> dict[str, Any]:
     """Writes the contract's three files, the figures, the marks; returns the summary for lists."""
     from ki67.training.evaluate_files import write_evaluation
+    from ki67.training.report import report_of
 
-    report = write_evaluation(out, _evaluation(measured, models))
+    evaluation = _evaluation(measured, models)
+    report = report_of(evaluation.figures)
+    write_evaluation(out, evaluation, report)
     figures = [asdict(each.evaluated.figures) for each in measured]
     (out / FIGURES_NAME).write_text(json.dumps(figures, allow_nan=False), "utf-8")
     pictures = {each.field.name: {"picture": each.picture_code, "mpp": each.field.mpp} for each in prepared}
