@@ -128,13 +128,13 @@ def ba_percent_bias(pairs: Pairs, *, alpha: float = 0.05) -> Estimate:
 
     A case whose two readings have mean 0 (0/0) is left out and counted.
     """
-    percents, blank = _percents(pairs, "ba_percent_bias", "t", alpha=alpha)
+    percents, blank = percent_differences(pairs, "ba_percent_bias", "t", alpha=alpha)
     return blank.lacking(1, "A mean difference") or mean_estimate(percents, blank, alpha=alpha)
 
 
 def ba_percent_loa(pairs: Pairs, *, side: Side, coverage: float = 0.95) -> Estimate:
     """A limit of agreement of the percent differences, mean ± z·s; no limits by convention."""
-    percents, blank = _percents(pairs, f"ba_percent_loa_{side}", "plain", coverage=coverage)
+    percents, blank = percent_differences(pairs, f"ba_percent_loa_{side}", "plain", coverage=coverage)
     missing = blank.lacking(2, "A limit of agreement")
     return missing or blank.filled(_limit(percents, side=side, coverage=coverage))
 
@@ -279,7 +279,8 @@ def _exponentiated(estimate: Estimate) -> Estimate:
     )
 
 
-def _percents(pairs: Pairs, statistic: str, variant: str, **params: float) -> tuple[Reals, Blank]:
+def percent_differences(pairs: Pairs, statistic: str, variant: str, **params: float) -> tuple[Reals, Blank]:
+    """100·d/((x + y)/2) of the cases that have one, and the blank that counts the others as excluded."""
     used, blank = paired(pairs, statistic, variant, method="difference in percent of the mean", params=params)
     mean = (used.x + used.y) / 2
     kept = mean != 0
