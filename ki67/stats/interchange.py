@@ -31,7 +31,6 @@ from ki67.stats.panel_table import (
     RAW,
     Disagreement,
     PanelTable,
-    Undefined,
     disagreement,
     once_per_weights,
     tabulate,
@@ -46,6 +45,7 @@ from ki67.stats.two_way import (
     pivots,
     quantile_limits,
 )
+from ki67.stats.undefined import Undefined
 
 Variant = Literal["jackknife", "two-way GPQ", "two-way jackknife", "two-way bootstrap"]
 FORM: Form = "algorithm_and_readers"
@@ -95,7 +95,7 @@ def interchange(
 ) -> Estimate:
     """One of the seven statistics (squared points, points, or a ratio; of the log with a `transform`).
 
-    `draws` and `seed` serve the pivotal quantities (8192) and the bootstrap (2000). Undefined: duplicate_key,
+    `draws` and `seed` serve the pivotal quantities (4096) and the bootstrap (2000). Undefined: duplicate_key,
     nonpositive_value, no_pairs, too_few (one reader has nobody to differ from), zero_variance (the readers
     do not differ: no ratio). One case, or one reader for a two-way interval: a value without limits.
     """
@@ -190,11 +190,6 @@ def _pivotal(
             limits = quantile_limits(PIVOTAL[blank.statistic](quantity), alpha=alpha)
             found.append(blank.filled(value, float(limits.low), float(limits.high)))
     return found
-
-
-_NEEDS = (
-    "Limits for the reader population need at least 2 cases and 2 readers (3 where readers are left out)."
-)
 
 
 def _resampled(

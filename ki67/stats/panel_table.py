@@ -14,21 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ki67.errors import DataError
-from ki67.stats.estimate import Reason
 from ki67.stats.forms import AlgorithmAndReaders, Reals
+from ki67.stats.undefined import Undefined
 
 OFFSETS = {"ln": 0.0, "log2(x+0.1)": 0.1, "log2(x+1)": 1.0}
 RAW = "none"
 TRANSFORMS = (RAW, *OFFSETS)
-
-
-class Undefined(Exception):
-    """A statistic has no value; carries the keyword and the sentence of the estimate."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
-        self.reason: Reason = reason
-        self.message = message
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,8 @@ from scipy.stats import qmc
 
 from ki67.stats.forms import Reals
 
-DEFAULT_DRAWS = 8192
+DEFAULT_DRAWS = 4096
+WILSON_HILFERTY_FROM = 100.0
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def generalized(squares: MeanSquares, drawn: Pivots) -> MeanSquares:
 
     def quantity(mean_square: Reals, df: Reals | int, uniform: Reals) -> Reals:
         size = np.asarray(df, float)[..., None]
-        return np.asarray(mean_square[..., None] * size / special.chdtri(size, uniform))
+        return np.asarray(mean_square[..., None] * size / _chi_square(size, uniform))
 
     spread = MeanSquares(
         squares.n_cases,
@@ -193,6 +194,19 @@ def generalized(squares: MeanSquares, drawn: Pivots) -> MeanSquares:
         squares.error_df[..., None],
     )
     return replace(spread, mean=spread.mean - drawn.normal * np.sqrt(spread.mean_variance))
+
+
+def _chi_square(df: Reals, upper_tail: Reals) -> Reals:
+    """Quantiles of chi-square, broadcast; above 100 degrees of freedom by Wilson–Hilferty (within 0.1 %)."""
+    normal = -special.ndtri(upper_tail)
+    part = 2 / (9 * df)
+    near = df * (1 - part + normal * np.sqrt(part)) ** 3
+    small = np.broadcast_to(df <= WILSON_HILFERTY_FROM, near.shape)
+    if small.any():
+        near[small] = special.chdtri(
+            np.broadcast_to(df, near.shape)[small], np.broadcast_to(upper_tail, near.shape)[small]
+        )
+    return np.asarray(near)
 
 
 def mean_square_difference(quantity: MeanSquares) -> Reals:
