@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -55,7 +54,10 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
     models = read_model_set(chosen.models or settings.models or default_model_set())
     _check_pictures(chosen.data)
     from ki67.pipeline.backends import choose_backend
-    from ki67.training.evaluate import evaluate_folder, read_patients, summaries_json, write_evaluation
+    from ki67.training.evaluate import evaluate_folder, read_patients
+    from ki67.training.evaluate_files import write_evaluation
+    from ki67.training.report import report_of
+    from ki67.training.report_table import table_lines
 
     patients = read_patients(chosen.patients) if chosen.patients else None
     backend = choose_backend(
@@ -69,9 +71,10 @@ def run_evaluate(chosen: argparse.Namespace) -> int:
         evaluation = evaluate_folder(
             chosen.data, models=models, backend=backend, patients=patients, report=report
         )
+    report_made = report_of(evaluation.figures)
     if chosen.out:
-        write_evaluation(chosen.out, evaluation)
-    _print_figures(summaries_json(evaluation.figures))
+        write_evaluation(chosen.out, evaluation, report_made)
+    print("\n".join(table_lines(report_made)))
     return 0
 
 
@@ -81,6 +84,7 @@ def run_crossval(chosen: argparse.Namespace) -> int:
     _check_pictures(chosen.data, *chosen.also)
     from ki67.training.crossval import Scheme, Trial, cross_validate
     from ki67.training.loop import Plan
+    from ki67.training.report_table import table_lines
 
     tasks: tuple[Task, ...] = ("tumor", "cells") if chosen.task == "both" else (chosen.task,)
     plans = tuple(
@@ -98,7 +102,7 @@ def run_crossval(chosen: argparse.Namespace) -> int:
             out=chosen.out,
             report=report,
         )
-    _print_figures(pooled)
+    print("\n".join(table_lines(pooled)))
     return 0
 
 
@@ -108,45 +112,6 @@ def _check_pictures(*folders: Path) -> None:
     for folder in folders:
         for field in read_folder(folder):
             probe(field.image, max_pixels=limit)
-
-
-def _print_figures(figures: dict[str, Any]) -> None:
-    """A line for each source and way of counting; pictures the model was trained on stay apart."""
-    rows = [("all", figures["headline"]), *figures["by_source"].items()]
-    if figures["headline_reason"]:
-        print(f"No headline: {figures['headline_reason']}.")
-    rows.append(("(trained on)", figures["on_training_pictures"]))
-    heads = (
-        ("n", 4),
-        ("F1 4 µm", 9),
-        ("no border", 11),
-        ("precision", 11),
-        ("recall", 8),
-        ("MAE", 7),
-        ("bias", 7),
-    )
-    print(f"{'source':<14}{'step 1':<10}" + "".join(f"{head:>{width}}" for head, width in heads))
-    for source, steps in rows:
-        for step, summary in steps.items():
-            if summary:
-                _print_row(source, step.removesuffix("_step_1"), summary)
-    if any(summary and not summary["patients_known"] for _, steps in rows for summary in steps.values()):
-        print("Some pictures name no patient: there the picture stands for the patient.")
-    if figures["tumor_dice"] is not None:
-        print(f"tumor Dice {figures['tumor_dice']:.3f} where masks were drawn")
-
-
-def _print_row(source: str, step: str, summary: dict[str, Any]) -> None:
-    index = summary["index"]
-    numbers = [summary[name] for name in ("f1", "f1_without_border", "precision", "recall")]
-    shown = "".join(
-        f"{'–' if value is None else f'{value:.3f}':>{width}}"
-        for value, width in zip(numbers, (9, 11, 11, 8), strict=True)
-    )
-    errors = "".join(
-        f"{'–' if value is None else f'{value:.1f}':>7}" for value in (index["mean_absolute"], index["bias"])
-    )
-    print(f"{source:<14}{step:<10}{summary['fields']:>4}{shown}{errors}")
 
 
 @contextmanager

@@ -8,12 +8,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ki67.errors import DataError, TrainingError
-from ki67.pipeline.cards import ModelSet
+from ki67.pipeline.cards import ModelSet, read_card
 from ki67.pipeline.images import sha256_of
 from ki67.training import crossval
 from ki67.training.counting import Found, count_field
@@ -24,20 +25,13 @@ from ki67.training.crossval import (
     assignment_csv,
     cross_validate,
     make_folds,
-    read_figures,
 )
-from ki67.training.evaluate import (
-    EVERY_PICTURE_TRAINED,
-    Evaluation,
-    evaluate_fields,
-    evaluate_folder,
-    evaluation_json,
-    read_patients,
-    write_evaluation,
-)
+from ki67.training.evaluate import Evaluation, evaluate_fields, evaluate_folder, read_patients
+from ki67.training.evaluate_files import evaluation_json, read_figures, write_evaluation
 from ki67.training.figures import FieldFigures, MaskOverlap, StepCounts, Tally, pooled_dice, summarize
 from ki67.training.folder import Kind, Nuclei, read_folder
 from ki67.training.loop import Plan
+from ki67.training.report import EVERY_PICTURE_TRAINED, report_of
 from ki67.training.train import Material
 from tests.annotated import make_folder, write_manifest, write_mask, write_rows, write_scene
 from tests.pipeline_fakes import ColorBackend, draw_scene, fake_card, fake_models
@@ -174,6 +168,10 @@ def scene_folder(folder: Path) -> Path:
     return folder
 
 
+def as_json(evaluation: Evaluation) -> dict[str, Any]:
+    return evaluation_json(evaluation, report_of(evaluation.figures, draws=50))
+
+
 def with_training(models: ModelSet, *, cells: tuple[str, ...] = (), tumor: tuple[str, ...] = ()) -> ModelSet:
     return dataclasses.replace(
         models,
@@ -205,14 +203,14 @@ def test_training_pictures_are_marked_and_left_out_of_the_headline(tmp_path: Pat
     first, second = (sha256_of(data / f"{i}.png") for i in range(2))
     backend = ColorBackend()
     models = with_training(fake_models(), cells=(first,), tumor=(second,))
-    raw = evaluation_json(evaluate_folder(data, models=models, backend=backend))
+    raw = as_json(evaluate_folder(data, models=models, backend=backend))
     assert [field["trained_cells"] for field in raw["fields"]] == [True, False]
     assert raw["headline"]["with_step_1"] is None
     assert raw["headline"]["without_step_1"]["fields"] == 1
     assert raw["on_training_pictures"]["with_step_1"]["fields"] == 2
     assert raw["headline_reason"] is None
     everything = with_training(fake_models(), cells=(first, second))
-    raw = evaluation_json(evaluate_folder(data, models=everything, backend=backend))
+    raw = as_json(evaluate_folder(data, models=everything, backend=backend))
     assert raw["headline"] == {"with_step_1": None, "without_step_1": None}
     assert raw["headline_reason"] == EVERY_PICTURE_TRAINED
 
@@ -233,7 +231,7 @@ def test_an_evaluation_is_limited_to_the_patients_of_a_file(tmp_path: Path) -> N
 def test_an_evaluation_writes_json_a_row_per_field_and_a_row_per_nucleus(tmp_path: Path) -> None:
     data = scene_folder(tmp_path / "data")
     evaluation = evaluate_folder(data, models=fake_models(), backend=ColorBackend())
-    write_evaluation(tmp_path / "out", evaluation)
+    write_evaluation(tmp_path / "out", evaluation, report_of(evaluation.figures, draws=50))
     raw = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert raw["research_use_only"] is True
     assert raw["models"]["cells"]["name"] == "test-cells"
@@ -343,10 +341,16 @@ def test_cross_validation_trains_and_evaluates_every_fold_and_goes_on_where_it_s
     before = (out / "fold-1" / "evaluation.json").stat().st_mtime_ns
     pooled = cross_validate(data, scheme=Scheme(folds=2), trial=tiny_trial(), seed=0, out=out)
     assert (out / "fold-1" / "evaluation.json").stat().st_mtime_ns == before
-    assert json.loads((out / "crossval.json").read_text()) == pooled
-    assert pooled["headline"]["without_step_1"]["fields"] == 3
-    assert pooled["headline"]["without_step_1"]["patients"] == 3
-    assert pooled["headline"]["with_step_1"] is None
+    raw = json.loads((out / "crossval.json").read_text())
+    assert pooled.headline.without_step_1 is not None
+    assert raw["headline"]["without_step_1"]["fields"] == pooled.headline.without_step_1.summary.fields == 3
+    assert raw["headline"]["without_step_1"]["patients"] == 3
+    assert raw["headline"]["with_step_1"] is None
+    assert raw["error_model"] is None
+    card = read_card(out / "fold-1" / "models" / "cells")
+    tuned = card.figures["tuned_on_training_pictures"]
+    assert tuned["score_threshold"] == card.score_threshold
+    assert tuned["fields"] == 2 - (len(read_figures(out / "fold-1" / "evaluation.json")) - 1)
     with (out / "fields.csv").open() as stream:
         assert len(list(csv.DictReader(stream))) == 3
     with pytest.raises(TrainingError, match=r"assignment\.csv holds another division into folds"):
@@ -363,7 +367,7 @@ def test_figures_survive_being_written_and_read_again(tmp_path: Path) -> None:
         patient_known=False,
     )
     evaluation = Evaluation("set", {"cells": None, "tumor": None}, "torch cpu f32", ())
-    raw = evaluation_json(evaluation) | {"fields": [dataclasses.asdict(field)]}
+    raw = as_json(evaluation) | {"fields": [dataclasses.asdict(field)]}
     (tmp_path / "evaluation.json").write_text(json.dumps(raw))
     assert read_figures(tmp_path / "evaluation.json") == (field,)
 

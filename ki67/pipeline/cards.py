@@ -21,8 +21,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import save as serialize_weights
 
-from ki67.atomic import whole_folder
+from ki67.atomic import whole_folder, write_whole_file
 from ki67.errors import ModelError
+from ki67.pipeline.error_model import parse_error_model
 from ki67.types import ModelRef
 
 Task = Literal["tumor", "cells"]
@@ -88,7 +89,8 @@ class ModelCard:
     sigma) turn the maps of a cell net into nuclei; a tumor net leaves them at their defaults.
     `light` says whether the net sees a picture as it is or with its light divided out (see `light.py`).
     `training_images` are sha256 of picture files. `error_model` widens an index to its total
-    interval; None until one was estimated. `figures` are free JSON (see `models/README.md`).
+    interval (see `error_model.py`); None until one was estimated. `figures` are free JSON (see
+    `models/README.md`).
     """
 
     task: Task
@@ -172,6 +174,21 @@ def write_model_folder(folder: Path, card: ModelCard, weights: Mapping[str, npt.
         (scratch / WEIGHTS_NAME).write_bytes(data)
         (scratch / CARD_NAME).write_text(text + "\n", "utf-8")
     return finished
+
+
+def rewrite_card(folder: Path, card: ModelCard) -> ModelCard:
+    """Replaces the card of a model folder whose weights stay as they are; returns the card.
+
+    Raises:
+        ModelError: the new card is of other weights, or ill-formed.
+    """
+    if card.sha256 != read_card(folder).sha256:
+        raise ModelError(f"{folder}: the new card is of other weights; write the whole model folder.")
+    path = folder / CARD_NAME
+    text = json.dumps(dataclasses.asdict(card), indent=1, ensure_ascii=False, allow_nan=False)
+    checked = _card_from_json(json.loads(text), path)
+    write_whole_file(path, (text + "\n").encode())
+    return checked
 
 
 def verify_weights(folder: Path) -> ModelCard:
@@ -277,6 +294,8 @@ def _check(card: ModelCard) -> None:
         raise ValueError("smoothing_um is negative")
     if card.light not in ("as seen", "divided out"):
         raise ValueError(f"light is {card.light!r}, neither 'as seen' nor 'divided out'")
+    if card.error_model is not None:
+        parse_error_model(card.error_model)
     if len(card.mean) != 3 or len(card.std) != 3 or min(card.std) <= 0:
         raise ValueError("mean and std are not three numbers each")
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from ki67.index import ki67_index, wilson
+from ki67.pipeline.error_model import ErrorModel
 from ki67.pipeline.intervals import (
     BLOCK_SIDES_UM,
-    ErrorModel,
     block_bootstrap,
     sampling_interval,
     total_interval,
@@ -142,7 +142,9 @@ def _hot_spot(
         positive=positive,
         negative=negative,
         interval=sampling,
-        total_interval=total_interval(index, sampling, error_model) if error_model else None,
+        total_interval=total_interval(index, sampling, error_model, nuclei=len(members))
+        if error_model
+        else None,
         expected_maximum=_expected_maximum(places, nuclei.is_positive, seed=seed),
     )
 

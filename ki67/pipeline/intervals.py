@@ -9,16 +9,13 @@ laboratories and between fields of one laboratory.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from ki67.errors import ModelError
 from ki67.index import ki67_index
+from ki67.pipeline.error_model import ErrorModel
 from ki67.types import Interval
 
 BLOCK_SIDES_UM = (1000.0, 500.0, 250.0, 125.0)
@@ -30,21 +27,6 @@ NO_ERROR_MODEL = "the model card holds no error model"
 
 DoubleArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class ErrorModel:
-    """How far a model's index lies from the annotated one, as standard deviations on a stated scale.
-
-    `scale` is "arcsine" (asin of the square root of the index: about the same spread at every level)
-    or "points" (the index itself, 0-1). `levels` are (from_percent, laboratory_sd, field_sd), ascending,
-    the first from 0: the entry with the largest `from_percent` not above the index holds.
-    `laboratories` is how many the laboratory part was estimated from.
-    """
-
-    scale: str
-    laboratories: int
-    levels: tuple[tuple[float, float, float], ...]
 
 
 def block_bootstrap(
@@ -94,49 +76,18 @@ def sampling_interval(wilson: Interval | None, bootstrap: Interval | None) -> In
     return Interval(min(wilson.low, bootstrap.low), max(wilson.high, bootstrap.high))
 
 
-def read_error_model(values: Mapping[str, Any]) -> ErrorModel:
-    """The error model of a model card: `{"scale", "laboratories", "levels": [{"from_percent",
-    "laboratory_sd", "field_sd"}, …]}`. Raises ModelError when a part is missing or makes no sense.
-    """
-    try:
-        levels = tuple(
-            (float(level["from_percent"]), float(level["laboratory_sd"]), float(level["field_sd"]))
-            for level in values["levels"]
-        )
-        model = ErrorModel(str(values["scale"]), int(values["laboratories"]), levels)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"The error model of the model card is incomplete ({error}): restore the card."
-        ) from error
-    starts = [start for start, _, _ in levels]
-    sound = (
-        model.scale in ("arcsine", "points")
-        and model.laboratories >= 2
-        and bool(levels)
-        and starts[0] == 0
-        and starts == sorted(starts)
-        and all(math.isfinite(value) and value >= 0 for level in levels for value in level)
-    )
-    if not sound:
-        raise ModelError("The error model of the model card makes no sense: restore the card.")
-    return model
-
-
-def total_interval(index: float, sampling: Interval, model: ErrorModel) -> Interval:
+def total_interval(index: float, sampling: Interval, model: ErrorModel, *, nuclei: int) -> Interval:
     """95 % interval for the index that annotators of this laboratory's pictures would give.
 
     On the model's scale g, each limit lies sqrt(a² + b² + c²) from g(index): a the distance of the
-    sampling limit on that side, b = t(0.975; L - 1) · laboratory_sd · sqrt(1 + 1/L) for a laboratory
-    not among the L seen, c = 1.96 · field_sd for one field or picture. Distances of single parts are
-    combined as by G. Y. Zou & A. Donner, Stat Med 27 (2008) 1693-1702.
+    sampling limit on that side, b = t(0.975; L) · laboratory_sd for a laboratory not among the L seen
+    (errors about zero, so L degrees of freedom), c = 1.96 · field_sd · sqrt(field_nuclei / nuclei), as
+    the errors of the fields that `nuclei` counted nuclei come from average out. Distances of single
+    parts are combined as by G. Y. Zou & A. Donner, Stat Med 27 (2008) 1693-1702.
     """
     _, laboratory_sd, field_sd = [level for level in model.levels if level[0] <= 100 * index][-1]
-    laboratory = (
-        float(stats.t.ppf(0.975, model.laboratories - 1))
-        * laboratory_sd
-        * math.sqrt(1 + 1 / model.laboratories)
-    )
-    field = float(stats.norm.ppf(0.975)) * field_sd
+    laboratory = float(stats.t.ppf(0.975, model.laboratories)) * laboratory_sd
+    field = float(stats.norm.ppf(0.975)) * field_sd * math.sqrt(model.field_nuclei / nuclei)
     centre = _to_scale(index, model.scale)
     below = math.hypot(centre - _to_scale(sampling.low, model.scale), laboratory, field)
     above = math.hypot(_to_scale(sampling.high, model.scale) - centre, laboratory, field)

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from ki67.index import ki67_index, wilson
+from ki67.pipeline.error_model import ErrorModel, read_error_model
 from ki67.pipeline.hotspot import Nuclei, find_hot_spot
 from ki67.pipeline.intervals import (
     NO_ERROR_MODEL,
-    ErrorModel,
     block_bootstrap,
-    read_error_model,
     sampling_interval,
     total_interval,
 )
@@ -146,7 +145,7 @@ def _total(
         return None, NO_NUCLEI
     if errors is None:
         return None, NO_ERROR_MODEL
-    return total_interval(index, sampling, errors), None
+    return total_interval(index, sampling, errors, nuclei=positive + negative), None
 
 
 def _why_not(tissue_mm2: float, tumor_mm2: float) -> str:

@@ -1,29 +1,48 @@
-"""One field: true nuclei against found ones. Distances in µm, coordinates in full-resolution pixels."""
+"""One field: true nuclei against found ones. Distances in µm, coordinates in full-resolution pixels.
+
+Rules: optimal one-to-one matching within each class, at most 4.0 µm apart. What is left of the
+detections is held against the nuclei that are not of that class, again one to one and nearest first
+in sum: a detection that falls to a nucleus of unknown kind is ignored, every other one is false. So a
+detection between an unknown nucleus and one that is not tumor belongs to the nearer of the two.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
-from ki67.training.figures import StepCounts, Tally
+from ki67.training.figures import Faults, StepCounts, Tally
 from ki67.training.folder import Kind, Nuclei
 from ki67.training.matching import NONE, match
 
 RADIUS_UM = 4.0
 FIVE_PX_UM = 1.25
 TEN_PX_UM = 2.5
+Fault = Literal["", "missed", "wrong class", "on other", "doubled", "invented"]
 _WORD = {Kind.POSITIVE: "positive", Kind.NEGATIVE: "negative", Kind.OTHER: "other", Kind.UNKNOWN: ""}
 
 
 @dataclass(frozen=True)
 class Found:
-    """Detections that count: `xy_px` N×2, `positive` N bool, `score` N of 0-1."""
+    """Detections that count: `xy_px` N×2, `positive` N bool, `score` N of 0-1.
+
+    `in_tumor` N bool: which of them the mask lets through; None where there is no mask.
+    """
 
     xy_px: npt.NDArray[np.float64]
     positive: npt.NDArray[np.bool_]
     score: npt.NDArray[np.float64]
+    in_tumor: npt.NDArray[np.bool_] | None = None
+
+    def those(self, chosen: npt.NDArray[np.bool_]) -> Found:
+        """The detections that `chosen` marks."""
+        in_tumor = None if self.in_tumor is None else self.in_tumor[chosen]
+        return Found(self.xy_px[chosen], self.positive[chosen], self.score[chosen], in_tumor)
 
 
 @dataclass(frozen=True)
@@ -31,7 +50,10 @@ class MatchRow:
     """One truth or detection.
 
     `outcome`: matched, missed, false, ignored (a detection on a nucleus of unknown kind), or not counted
-    (a true nucleus that is not tumor, or unknown).
+    (a true nucleus that is not tumor, or unknown). `fault` says what kind of error a missed or false
+    row is: missed, wrong class (both rows of the pair), on other, doubled, invented; else "".
+    `in_tumor` says for a detection whether the mask lets it through: False is what the mask removes,
+    None where there is no mask.
     """
 
     outcome: str
@@ -43,6 +65,8 @@ class MatchRow:
     found_y_px: float | None
     score: float | None
     distance_um: float | None
+    fault: Fault = ""
+    in_tumor: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +94,7 @@ def count_field(
     tumor = (Kind.POSITIVE, Kind.NEGATIVE)
     everything = np.ones(len(found.positive), bool)
     any_class = _match_class(nuclei, found, truth_um, found_um, kinds=tumor, called=everything)
+    faults = _faults(nuclei, truth_um, found_um, sides=(positive, negative))
     counts = StepCounts(
         positive=positive.tally,
         negative=negative.tally,
@@ -81,8 +106,9 @@ def count_field(
         other_counted=int((match(nuclei.of(Kind.OTHER) * mpp, found_um, radius=RADIUS_UM) != NONE).sum()),
         found_positive=int(found.positive.sum()),
         found_negative=int((~found.positive).sum()),
+        faults=faults.total,
     )
-    rows = [*_rows(positive, nuclei, found, mpp=mpp), *_rows(negative, nuclei, found, mpp=mpp)]
+    rows = [row for side in (positive, negative) for row in _rows(side, faults, nuclei, found, mpp=mpp)]
     seen = {index for side in (positive, negative) for index in (*side.pairs[:, 1], *side.false)}
     rows += [
         _row(nuclei, found, outcome="ignored", found_at=i) for i in range(len(everything)) if i not in seen
@@ -92,6 +118,17 @@ def count_field(
         for i in np.flatnonzero(_not_tumor(nuclei))
     ]
     return counts, tuple(rows)
+
+
+def found_tumor(nuclei: Nuclei, found_xy_px: npt.NDArray[np.float64], *, mpp: float) -> npt.NDArray[np.bool_]:
+    """Which of the true tumor nuclei (positive or negative, in their order) have a detection of any class."""
+    truth = nuclei.of(Kind.POSITIVE, Kind.NEGATIVE)
+    return np.asarray(match(truth * mpp, found_xy_px * mpp, radius=RADIUS_UM) != NONE)
+
+
+def class_aware(nuclei: Nuclei, found: Found, *, mpp: float) -> Tally:
+    """The class-aware tally at 4.0 µm alone, for counting many times."""
+    return _class_aware(nuclei, found, mpp=mpp, radius=RADIUS_UM)
 
 
 def _match_class(
@@ -109,9 +146,8 @@ def _match_class(
     partner = match(truth_um[truth], found_um[own], radius=radius)
     hit = partner != NONE
     free = np.setdiff1d(np.arange(len(own)), partner[hit])
-    unknown = truth_um[nuclei.kind == Kind.UNKNOWN]
-    ignored = match(unknown, found_um[own[free]], radius=radius)
-    false = np.delete(free, ignored[ignored != NONE])
+    ignored = on_unknown(nuclei, truth_um, found_um[own[free]], outside=kinds, radius=radius)
+    false = free[~ignored]
     return _Class(
         truth=truth,
         found=own,
@@ -119,6 +155,77 @@ def _match_class(
         missed=truth[~hit],
         false=own[false],
     )
+
+
+def on_unknown(
+    nuclei: Nuclei,
+    truth_um: npt.NDArray[np.float64],
+    free_um: npt.NDArray[np.float64],
+    *,
+    outside: tuple[Kind, ...],
+    radius: float,
+) -> npt.NDArray[np.bool_]:
+    """Which of the detections left over fall to a nucleus of unknown kind, among all `outside` the class."""
+    ignored = np.zeros(len(free_um), bool)
+    if not (nuclei.kind == Kind.UNKNOWN).any():
+        return ignored
+    rest = np.flatnonzero(~np.isin(nuclei.kind, [int(kind) for kind in outside]))
+    partner = match(truth_um[rest], free_um, radius=radius)
+    unknown = (partner != NONE) & (nuclei.kind[rest] == Kind.UNKNOWN)
+    ignored[partner[unknown]] = True
+    return ignored
+
+
+@dataclass(frozen=True)
+class _Faults:
+    """The kind of error of every true nucleus and of every detection ("" for none), and their sums."""
+
+    of_truth: tuple[Fault, ...]
+    of_found: tuple[Fault, ...]
+
+    @property
+    def total(self) -> Faults:
+        truth, found = Counter(self.of_truth), Counter(self.of_found)
+        return Faults(
+            missed=truth["missed"],
+            wrong_class=truth["wrong class"],
+            on_other=found["on other"],
+            doubled=found["doubled"],
+            invented=found["invented"],
+        )
+
+
+def _faults(
+    nuclei: Nuclei,
+    truth_um: npt.NDArray[np.float64],
+    found_um: npt.NDArray[np.float64],
+    *,
+    sides: tuple[_Class, _Class],
+) -> _Faults:
+    """Missed and false ones that lie together are one nucleus in the wrong class; for the other false ones
+    the nearest nucleus within the radius says what happened.
+    """
+    of_truth: list[Fault] = [""] * len(truth_um)
+    of_found: list[Fault] = [""] * len(found_um)
+    missed = np.concatenate([side.missed for side in sides])
+    false = np.concatenate([side.false for side in sides])
+    partner = match(truth_um[missed], found_um[false], radius=RADIUS_UM)
+    for truth_at, found_at in zip(missed, partner, strict=True):
+        of_truth[truth_at] = "missed" if found_at == NONE else "wrong class"
+        if found_at != NONE:
+            of_found[false[found_at]] = "wrong class"
+    rest = np.array([index for index in false if not of_found[index]], np.int64)
+    known = np.flatnonzero(nuclei.kind != Kind.UNKNOWN)
+    if len(rest) and len(known):
+        distance, nearest = cKDTree(truth_um[known]).query(found_um[rest], distance_upper_bound=RADIUS_UM)
+        near = np.isfinite(distance)
+        other = np.zeros(len(rest), bool)
+        other[near] = nuclei.kind[known[nearest[near]]] == Kind.OTHER
+    else:
+        near = other = np.zeros(len(rest), bool)
+    for index, is_near, is_other in zip(rest, near, other, strict=True):
+        of_found[index] = "on other" if is_other else "doubled" if is_near else "invented"
+    return _Faults(tuple(of_truth), tuple(of_found))
 
 
 def _class_aware(nuclei: Nuclei, found: Found, *, mpp: float, radius: float) -> Tally:
@@ -159,13 +266,17 @@ def _not_tumor(nuclei: Nuclei) -> npt.NDArray[np.bool_]:
     return np.asarray((nuclei.kind == Kind.OTHER) | (nuclei.kind == Kind.UNKNOWN))
 
 
-def _rows(side: _Class, nuclei: Nuclei, found: Found, *, mpp: float) -> list[MatchRow]:
+def _rows(side: _Class, faults: _Faults, nuclei: Nuclei, found: Found, *, mpp: float) -> list[MatchRow]:
     rows = [
         _row(nuclei, found, outcome="matched", truth_at=int(i), found_at=int(j), mpp=mpp)
         for i, j in side.pairs
     ]
-    rows += [_row(nuclei, found, outcome="missed", truth_at=int(i)) for i in side.missed]
-    rows += [_row(nuclei, found, outcome="false", found_at=int(j)) for j in side.false]
+    rows += [
+        _row(nuclei, found, outcome="missed", truth_at=int(i), fault=faults.of_truth[i]) for i in side.missed
+    ]
+    rows += [
+        _row(nuclei, found, outcome="false", found_at=int(j), fault=faults.of_found[j]) for j in side.false
+    ]
     return rows
 
 
@@ -177,9 +288,11 @@ def _row(
     truth_at: int | None = None,
     found_at: int | None = None,
     mpp: float = 1.0,
+    fault: Fault = "",
 ) -> MatchRow:
     truth = None if truth_at is None else nuclei.xy_px[truth_at]
     place = None if found_at is None else found.xy_px[found_at]
+    let_through = None if found_at is None or found.in_tumor is None else bool(found.in_tumor[found_at])
     return MatchRow(
         outcome=outcome,
         truth_label="" if truth_at is None else _WORD[Kind(int(nuclei.kind[truth_at]))],
@@ -190,4 +303,6 @@ def _row(
         found_y_px=None if place is None else float(place[1]),
         score=None if found_at is None else float(found.score[found_at]),
         distance_um=None if truth is None or place is None else float(np.linalg.norm(truth - place)) * mpp,
+        fault=fault,
+        in_tumor=let_through,
     )

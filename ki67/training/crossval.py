@@ -1,5 +1,6 @@
 """`crossval`: train and evaluate fold by fold; each picture is tested by nets that never saw its patient.
 
+A fold: train → tune score threshold and distance on its training pictures → test.
 A fold lies in `OUT/<fold>/`: `models/` (a model set), `evaluation.json`, `fields.csv`, `matches.csv`.
 `OUT/assignment.csv` says which picture is tested in which fold, `OUT/plan.json` with which settings,
 `OUT/crossval.json` and `OUT/fields.csv` pool the folds. Started again, it goes on where it stopped.
@@ -16,14 +17,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors.numpy import load_file
+
 from ki67.atomic import write_whole_file
 from ki67.errors import DataError, TrainingError
 from ki67.pipeline.backends import BackendName, Device, choose_backend
-from ki67.pipeline.cards import CARD_NAME, read_card, read_model_set
-from ki67.training.evaluate import evaluate_fields, fields_csv, summaries_json, write_evaluation
-from ki67.training.figures import FieldFigures, MaskOverlap, StepCounts, Tally
+from ki67.pipeline.cards import (
+    CARD_NAME,
+    TASKS,
+    WEIGHTS_NAME,
+    read_card,
+    read_model_set,
+    verify_weights,
+    write_model_folder,
+)
+from ki67.training.error_model import estimate_error_model
+from ki67.training.evaluate import evaluate_fields
+from ki67.training.evaluate_files import fields_csv, read_figures, report_json, write_evaluation
+from ki67.training.evaluate_tuning import TUNED, store_tuning, tune_post_processing
+from ki67.training.figures import FieldFigures
 from ki67.training.folder import AnnotatedField, read_folder, split_by_patient
 from ki67.training.loop import CHECKPOINT_NAME, Plan
+from ki67.training.report import Report, report_of
 from ki67.training.train import Material, Naming, Start, train_on, work_folder
 from ki67.types import IsCancelled, ReportProgress, never_cancelled, no_progress
 
@@ -47,7 +62,11 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Trial:
-    """How each fold is trained and run: one plan for each net to train; `init` is a model set."""
+    """How each fold is trained and run: one plan for each net to train; `init` is a model set.
+
+    A tumor net that is not trained is taken over from `init`, where there is one, as it is. `tune`:
+    threshold and distance are chosen on the fold's training pictures, else those of the card hold.
+    """
 
     plans: tuple[Plan, ...]
     material: Material = dataclasses.field(default_factory=Material)
@@ -55,6 +74,7 @@ class Trial:
     init: Path | None = None
     device: Device = "auto"
     backend: BackendName = "auto"
+    tune: bool = True
 
 
 def make_folds(
@@ -89,11 +109,12 @@ def cross_validate(
     out: Path,
     report: ReportProgress = no_progress,
     cancelled: IsCancelled = never_cancelled,
-) -> dict[str, Any]:
-    """Run every fold that is not finished and pool the figures; returns the content of `crossval.json`.
+) -> Report:
+    """Run every fold that is not finished, pool the figures, write `crossval.json`; returns its report.
 
     The steps: divide → write the assignment (the same as before, if started again) → for each fold
-    train, evaluate → pool the counts of all folds.
+    train, tune, evaluate → pool the counts of all folds; where laboratories were left out, estimate
+    the error model of the index from them.
     Raises DataError, TrainingError (another division or other settings in `out`), Cancelled.
     """
     fields = read_folder(data)
@@ -104,20 +125,20 @@ def cross_validate(
     for fold in folds:
         if not (out / fold.name / "evaluation.json").is_file():
             _run_fold(fold, trial, folder=out / fold.name, seed=seed, report=report, cancelled=cancelled)
-    figures = [figure for fold in folds for figure in read_figures(out / fold.name / "evaluation.json")]
+    by_fold = {fold.name: read_figures(out / fold.name / "evaluation.json") for fold in folds}
+    figures = [figure for own in by_fold.values() for figure in own]
+    result = report_of(figures, seed=seed)
     pooled = {
         "research_use_only": True,
-        "seed": seed,
-        "folds": {
-            fold.name: summaries_json(read_figures(out / fold.name / "evaluation.json")) for fold in folds
-        },
-        **summaries_json(figures),
+        "folds": {name: _brief(own, seed=seed) for name, own in by_fold.items()},
+        **report_json(result),
+        "error_model": estimate_error_model(figures) if scheme.leave_out else None,
     }
     write_whole_file(out / "fields.csv", fields_csv(figures).encode())
     write_whole_file(
         out / "crossval.json", json.dumps(pooled, indent=1, ensure_ascii=False, allow_nan=False).encode()
     )
-    return pooled
+    return result
 
 
 def assignment_csv(folds: Sequence[Fold]) -> str:
@@ -134,11 +155,6 @@ def assignment_csv(folds: Sequence[Fold]) -> str:
     return stream.getvalue()
 
 
-def read_figures(path: Path) -> tuple[FieldFigures, ...]:
-    """The fields of an `evaluation.json`, to pool them again."""
-    return tuple(_figures(raw) for raw in json.loads(path.read_text("utf-8"))["fields"])
-
-
 def _run_fold(
     fold: Fold,
     trial: Trial,
@@ -151,14 +167,37 @@ def _run_fold(
     models = folder / "models"
     for plan in trial.plans:
         _train_fold(fold, trial, plan, models=models, report=report, cancelled=cancelled)
+    _take_over_tumor(trial, models)
     model_set = read_model_set(models)
     backend = choose_backend(
         models, device=trial.device, backend=trial.backend, with_tumor=model_set.tumor is not None
     )
+    if trial.tune and TUNED not in model_set.cells.figures:
+        tuning = tune_post_processing(
+            fold.train, models=model_set, backend=backend, seed=seed, report=report, cancelled=cancelled
+        )
+        store_tuning(models / "cells", tuning)
+        model_set = read_model_set(models)
     evaluation = evaluate_fields(
         fold.test, models=model_set, backend=backend, seed=seed, report=report, cancelled=cancelled
     )
-    write_evaluation(folder, evaluation)
+    write_evaluation(folder, evaluation, report_of(evaluation.figures, seed=seed))
+
+
+def _take_over_tumor(trial: Trial, models: Path) -> None:
+    """The tumor net of `init` as it is, where the fold trains none of its own."""
+    trained = {plan.task for plan in trial.plans}
+    if trial.init is None or "tumor" in trained or not (trial.init / "tumor" / CARD_NAME).is_file():
+        return
+    if not (models / "tumor" / CARD_NAME).is_file():
+        card = verify_weights(trial.init / "tumor")
+        write_model_folder(models / "tumor", card, load_file(trial.init / "tumor" / WEIGHTS_NAME))
+
+
+def _brief(figures: Sequence[FieldFigures], *, seed: int) -> dict[str, Any]:
+    """The report of one fold without what its own `evaluation.json` holds in full."""
+    full = report_json(report_of(figures, seed=seed))
+    return {name: full[name] for name in ("headline", "headline_reason", "difference", "by_source")}
 
 
 def _train_fold(
@@ -220,27 +259,18 @@ def _same_as_before(path: Path, text: str, what: str) -> None:
 def _settings(trial: Trial, *, seed: int) -> str:
     init = {}
     if trial.init is not None:
-        init = {plan.task: read_card(trial.init / plan.task).sha256 for plan in trial.plans}
+        used = sorted({plan.task for plan in trial.plans} | ({"tumor"} & set(_nets_of(trial.init))))
+        init = {task: read_card(trial.init / task).sha256 for task in used}
     settings = {
         "seed": seed,
         "plans": [dataclasses.asdict(plan) for plan in trial.plans],
         "material": dataclasses.asdict(trial.material),
         "encoder_weights": trial.encoder_weights,
         "init": init,
+        "tune": trial.tune,
     }
     return json.dumps(settings, indent=1)
 
 
-def _figures(raw: dict[str, Any]) -> FieldFigures:
-    steps = {name: _counts(raw[name]) for name in ("without_step_1", "with_step_1")}
-    tumor = MaskOverlap(**raw["tumor"]) if raw["tumor"] else None
-    return FieldFigures(**{**raw, **steps, "tumor": tumor})
-
-
-def _counts(raw: dict[str, Any] | None) -> StepCounts | None:
-    if raw is None:
-        return None
-    values: dict[str, Any] = {
-        name: Tally(**value) if isinstance(value, dict) else value for name, value in raw.items()
-    }
-    return StepCounts(**values)
+def _nets_of(model_set: Path) -> tuple[str, ...]:
+    return tuple(task for task in TASKS if (model_set / task / CARD_NAME).is_file())

@@ -7,30 +7,26 @@ tumor, without it everywhere.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
-from dataclasses import fields as columns_of
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from ki67 import __version__
-from ki67.atomic import write_whole_file
 from ki67.errors import DataError
 from ki67.pipeline.backends import Backend
 from ki67.pipeline.cards import ModelSet
-from ki67.pipeline.images import Picture, open_picture, sha256_of
-from ki67.pipeline.measure import measure
+from ki67.pipeline.images import open_picture, sha256_of
+from ki67.pipeline.regions import region_of, tumor_area
 from ki67.pipeline.run import cover_more, score_picture
-from ki67.training.counting import Found, MatchRow, count_field
-from ki67.training.figures import STEPS, FieldFigures, MaskOverlap, Step, StepCounts, pooled_dice, summarize
+from ki67.training.counting import Found, MatchRow, count_field, found_tumor
+from ki67.training.figures import FieldFigures, MaskOverlap, Step, StepCounts
 from ki67.training.folder import AnnotatedField, Kind, Nuclei, read_folder, read_nuclei, read_tumor_mask
+from ki67.training.reliability import bins_of
 from ki67.types import (
+    ByteArray,
     GridMap,
     IsCancelled,
     Parameters,
@@ -42,7 +38,22 @@ from ki67.types import (
     no_progress,
 )
 
-EVERY_PICTURE_TRAINED = "every picture was used in training, so nothing is left for a fair figure"
+
+@dataclass(frozen=True)
+class Truth:
+    """What a picture is held against: its labelled nuclei, a drawn tumor mask (255, 0, 128 unknown), or both.
+
+    Positions are full-resolution pixels. `trained_*`: the card of that net lists the picture as training.
+    """
+
+    image: str
+    source: str
+    patient: str
+    patient_known: bool
+    nuclei: Nuclei | None
+    tumor_mask: ByteArray | None = None
+    trained_cells: bool = False
+    trained_tumor: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,21 @@ class Evaluated:
 
     figures: FieldFigures
     rows: tuple[tuple[Step, MatchRow], ...]
+
+    def rows_of(self, step: Step) -> tuple[MatchRow, ...]:
+        """A row for each truth and each detection, counted one way."""
+        return tuple(row for counted, row in self.rows if counted == step)
+
+    def errors(self, step: Step) -> tuple[MatchRow, ...]:
+        """The rows that are errors: `outcome` missed (draw at the truth) or false (draw at the detection)."""
+        return tuple(row for row in self.rows_of(step) if row.fault)
+
+    def removed_by_mask(self) -> tuple[MatchRow, ...]:
+        """The detections that step 1 takes away, with what they lie on.
+
+        `outcome` matched: a tumor nucleus is lost; `fault` on other: rightly removed.
+        """
+        return tuple(row for row in self.rows_of("without_step_1") if row.in_tumor is False)
 
 
 @dataclass(frozen=True)
@@ -113,7 +139,8 @@ def evaluate_fields(
     done: list[Evaluated] = []
     for number, field in enumerate(usable):
         report(Progress("evaluate", number, len(usable)))
-        done.append(_evaluate(field, models=models, backend=backend, seed=seed, cancelled=cancelled))
+        record = run_everywhere(field, models=models, backend=backend, seed=seed, cancelled=cancelled)
+        done.append(evaluate_record(record, _truth(field, models=models)))
     report(Progress("evaluate", len(usable), len(usable)))
     refs = {"tumor": models.tumor.ref if models.tumor else None, "cells": models.cells.ref}
     return Evaluation(
@@ -138,154 +165,139 @@ def read_patients(path: Path) -> tuple[str, ...]:
     return names
 
 
-def write_evaluation(out: Path, evaluation: Evaluation) -> None:
-    """Write `evaluation.json`, `fields.csv` (a row per field), `matches.csv` (per truth or detection)."""
-    text = json.dumps(evaluation_json(evaluation), indent=1, ensure_ascii=False, allow_nan=False)
-    write_whole_file(out / "fields.csv", fields_csv(evaluation.figures).encode())
-    write_whole_file(out / "matches.csv", matches_csv(evaluation.fields).encode())
-    write_whole_file(out / "evaluation.json", text.encode())
+def evaluate_record(record: RunRecord, truth: Truth) -> Evaluated:
+    """Hold a run against the truth of its picture.
 
-
-def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
-    """The content of `evaluation.json`: headline, by source, on training pictures, and every field."""
-    return {
-        "research_use_only": True,
-        "model_set": evaluation.model_set,
-        "models": evaluation.models,
-        "backend": evaluation.backend,
-        "software_version": __version__,
-        **summaries_json(evaluation.figures),
-        "fields": [asdict(field) for field in evaluation.figures],
-    }
-
-
-def summaries_json(figures: Sequence[FieldFigures]) -> dict[str, Any]:
-    """Headline (pictures unseen in training), the same by source, and the figures on training pictures."""
-    unseen = {step: [field for field in figures if field.unseen(step)] for step in STEPS}
-    seen = {step: [field for field in figures if not field.unseen(step)] for step in STEPS}
-    sources = sorted({field.source for field in figures})
-    result: dict[str, Any] = {
-        "headline": {step: _summary(unseen[step], step) for step in STEPS},
-        "headline_reason": None if any(unseen.values()) else EVERY_PICTURE_TRAINED,
-        "by_source": {
-            source: {
-                step: _summary([field for field in unseen[step] if field.source == source], step)
-                for step in STEPS
-            }
-            for source in sources
-        },
-        "on_training_pictures": {step: _summary(seen[step], step) for step in STEPS},
-        "tumor_dice": pooled_dice([field for field in figures if not field.trained_tumor]),
-        "tumor_dice_on_training_pictures": pooled_dice([field for field in figures if field.trained_tumor]),
-    }
-    return result
-
-
-def fields_csv(figures: Sequence[FieldFigures]) -> str:
-    """A row per field."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    head = ["image", "source", "patient", "patient_known", "trained_cells", "trained_tumor"]
-    head += ["truth_positive", "truth_negative", "truth_other", "tumor_dice"]
-    per_step = ["positive", "negative", "tp", "fp", "fn", "f1", "other_counted", "index_error_points"]
-    writer.writerow(head + [f"{name}_{step}" for step in STEPS for name in per_step])
-    for field in figures:
-        row: list[object] = [field.image, field.source, field.patient, int(field.patient_known)]
-        row += [int(field.trained_cells), int(field.trained_tumor)]
-        row += [field.truth_positive, field.truth_negative, field.truth_other, _rounded(pooled_dice([field]))]
-        for step in STEPS:
-            row += _step_columns(field, step)
-        writer.writerow(row)
-    return stream.getvalue()
-
-
-def matches_csv(fields: Sequence[Evaluated]) -> str:
-    """A row per truth or detection and way of counting."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    names = [column.name for column in columns_of(MatchRow)]
-    writer.writerow(["image", "counted", *names])
-    for field in fields:
-        for step, row in field.rows:
-            values = [getattr(row, name) for name in names]
-            rounded = [round(value, 3) if isinstance(value, float) else value for value in values]
-            writer.writerow([field.figures.image, step, *rounded])
-    return stream.getvalue()
-
-
-def _evaluate(
-    field: AnnotatedField, *, models: ModelSet, backend: Backend, seed: int, cancelled: IsCancelled
-) -> Evaluated:
-    nuclei = read_nuclei(field) if field.labelled else None
-    with open_picture(field.image, name=field.name) as picture:
-        record = _run(picture, field.mpp, models=models, backend=backend, seed=seed, cancelled=cancelled)
-    digest = sha256_of(field.image)
+    Without step 1 every nucleus of the region counts that reaches the run's score threshold, so that
+    figure is right only where step 2 was run on all the tissue (`evaluate_fields` sees to it).
+    """
+    candidates = candidates_of(record)
     counts: dict[Step, StepCounts] = {}
     rows: list[tuple[Step, MatchRow]] = []
-    if nuclei is not None:
-        for step, found in _found(record).items():
-            counts[step], own = count_field(
-                nuclei, found, mpp=field.mpp, width_px=record.width_px, height_px=record.height_px
+    found = _counted(record, candidates)
+    if truth.nuclei is not None:
+        for step, own in found.items():
+            counts[step], matched = count_field(
+                truth.nuclei,
+                own,
+                mpp=record.pixel_size.mpp,
+                width_px=record.width_px,
+                height_px=record.height_px,
             )
-            rows += [(step, row) for row in own]
+            bins = bins_of(truth.nuclei, candidates[step], mpp=record.pixel_size.mpp)
+            counts[step] = replace(counts[step], bins=bins)
+            rows += [(step, row) for row in matched]
     figures = FieldFigures(
+        image=truth.image,
+        source=truth.source,
+        patient=truth.patient,
+        patient_known=truth.patient_known,
+        trained_cells=truth.trained_cells,
+        trained_tumor=truth.trained_tumor,
+        truth_positive=_count(truth.nuclei, Kind.POSITIVE),
+        truth_negative=_count(truth.nuclei, Kind.NEGATIVE),
+        truth_other=_count(truth.nuclei, Kind.OTHER),
+        without_step_1=counts.get("without_step_1"),
+        with_step_1=counts.get("with_step_1"),
+        tumor=_overlap(truth.tumor_mask, record),
+    )
+    return Evaluated(_with_losses(figures, record, truth, found), tuple(rows))
+
+
+def run_everywhere(
+    field: AnnotatedField,
+    *,
+    models: ModelSet,
+    backend: Backend,
+    parameters: Parameters | None = None,
+    seed: int = 0,
+    cancelled: IsCancelled = never_cancelled,
+) -> RunRecord:
+    """Both steps on a picture, then step 2 on all the tissue that it has not covered.
+
+    `parameters` None: those of the cards, with the tumor mask where the set has step 1.
+    """
+    asked = parameters or Parameters(use_tumor_mask=models.tumor is not None)
+    with open_picture(field.image, name=field.name) as picture:
+        record = score_picture(
+            picture,
+            pixel_size=PixelSize(field.mpp, "given"),
+            models=models,
+            backend=backend,
+            parameters=asked,
+            seed=seed,
+            cancelled=cancelled,
+        )
+        everywhere = GridMap(
+            np.full_like(record.tissue_map.values, 255),
+            record.tissue_map.px_per_cell,
+            record.tissue_map.origin_x_px,
+            record.tissue_map.origin_y_px,
+        )
+        return cover_more(picture, record, everywhere, models=models, backend=backend, cancelled=cancelled)
+
+
+def candidates_of(record: RunRecord) -> dict[Step, Found]:
+    """Every candidate of the region, and those of them in the tumor, whatever their score."""
+    candidates = record.candidates
+    xy = np.column_stack((candidates.x_px, candidates.y_px)).astype(np.float64)
+    inside = region_of(record).contains(candidates.x_px, candidates.y_px)
+    in_tumor: npt.NDArray[np.bool_] | None = None
+    if record.tumor_map is not None:
+        area = tumor_area(record, outline=None, use_outline=False)
+        in_tumor = area.contains(candidates.x_px, candidates.y_px)
+    everything = Found(xy, candidates.is_positive, candidates.score.astype(np.float64), in_tumor)
+    found: dict[Step, Found] = {"without_step_1": everything.those(inside)}
+    if in_tumor is not None:
+        found["with_step_1"] = everything.those(inside & in_tumor)
+    return found
+
+
+def _truth(field: AnnotatedField, *, models: ModelSet) -> Truth:
+    digest = sha256_of(field.image)
+    return Truth(
         image=field.name,
         source=field.source,
         patient=field.patient,
         patient_known=field.patient_known,
+        nuclei=read_nuclei(field) if field.labelled else None,
+        tumor_mask=read_tumor_mask(field) if field.tumor_file is not None else None,
         trained_cells=digest in models.cells.training_images,
         trained_tumor=models.tumor is not None and digest in models.tumor.training_images,
-        truth_positive=_count(nuclei, Kind.POSITIVE),
-        truth_negative=_count(nuclei, Kind.NEGATIVE),
-        truth_other=_count(nuclei, Kind.OTHER),
-        without_step_1=counts.get("without_step_1"),
-        with_step_1=counts.get("with_step_1"),
-        tumor=_overlap(field, record),
     )
-    return Evaluated(figures, tuple(rows))
 
 
-def _run(
-    picture: Picture, mpp: float, *, models: ModelSet, backend: Backend, seed: int, cancelled: IsCancelled
-) -> RunRecord:
-    """Both steps, then step 2 on all the tissue that it has not covered."""
-    record = score_picture(
-        picture,
-        pixel_size=PixelSize(mpp, "given"),
-        models=models,
-        backend=backend,
-        parameters=Parameters(use_tumor_mask=models.tumor is not None),
-        seed=seed,
-        cancelled=cancelled,
+def _counted(record: RunRecord, candidates: Mapping[Step, Found]) -> dict[Step, Found]:
+    """The candidates that reach the run's score threshold."""
+    threshold = record.parameters.score_threshold
+    if threshold is None:
+        raise ValueError("a stored run holds the score threshold that was used")
+    return {step: found.those(found.score >= np.float32(threshold)) for step, found in candidates.items()}
+
+
+def _with_losses(
+    figures: FieldFigures, record: RunRecord, truth: Truth, found: Mapping[Step, Found]
+) -> FieldFigures:
+    """What the mask takes away of the true tumor nuclei; unchanged without step 1."""
+    if truth.nuclei is None or "with_step_1" not in found:
+        return figures
+    mpp = record.pixel_size.mpp
+    anyhow = found_tumor(truth.nuclei, found["without_step_1"].xy_px, mpp=mpp)
+    still = found_tumor(truth.nuclei, found["with_step_1"].xy_px, mpp=mpp)
+    xy = truth.nuclei.of(Kind.POSITIVE, Kind.NEGATIVE).astype(np.float32)
+    inside = tumor_area(record, outline=None, use_outline=False).contains(xy[:, 0], xy[:, 1])
+    return replace(
+        figures,
+        found_anyhow=int(anyhow.sum()),
+        lost_to_mask=int((anyhow & ~still).sum()),
+        outside_mask=int((~inside).sum()),
     )
-    everywhere = GridMap(
-        np.full_like(record.tissue_map.values, 255),
-        record.tissue_map.px_per_cell,
-        record.tissue_map.origin_x_px,
-        record.tissue_map.origin_y_px,
-    )
-    return cover_more(picture, record, everywhere, models=models, backend=backend, cancelled=cancelled)
 
 
-def _found(record: RunRecord) -> dict[Step, Found]:
-    measured = measure(record)
-    candidates = record.candidates
-    xy = np.column_stack((candidates.x_px, candidates.y_px)).astype(np.float64)
-
-    def those(chosen: Any) -> Found:
-        return Found(xy[chosen], candidates.is_positive[chosen], candidates.score[chosen].astype(np.float64))
-
-    found: dict[Step, Found] = {"without_step_1": those(measured.found)}
-    if record.tumor_map is not None:
-        found["with_step_1"] = those(measured.counted)
-    return found
-
-
-def _overlap(field: AnnotatedField, record: RunRecord) -> MaskOverlap | None:
+def _overlap(drawn: ByteArray | None, record: RunRecord) -> MaskOverlap | None:
     """Step 1's map against the drawn mask, on the mask's pixels; 128 (not annotated) is left out."""
-    if field.tumor_file is None or record.tumor_map is None:
+    if drawn is None or record.tumor_map is None:
         return None
-    drawn = read_tumor_mask(field)
     step_one = record.tumor_map
     height, width = drawn.shape
     reach = (
@@ -302,30 +314,3 @@ def _overlap(field: AnnotatedField, record: RunRecord) -> MaskOverlap | None:
 
 def _count(nuclei: Nuclei | None, kind: Kind) -> int:
     return 0 if nuclei is None else len(nuclei.of(kind))
-
-
-def _summary(fields: Sequence[FieldFigures], step: Step) -> dict[str, Any] | None:
-    summary = summarize(fields, step)
-    return asdict(summary) if summary else None
-
-
-def _step_columns(field: FieldFigures, step: Step) -> list[object]:
-    counts = field.counts(step)
-    if counts is None:
-        return [""] * 8
-    both = counts.both
-    error = field.index_error_points(step)
-    return [
-        counts.found_positive,
-        counts.found_negative,
-        both.tp,
-        both.fp,
-        both.fn,
-        _rounded(both.f1),
-        counts.other_counted,
-        _rounded(error),
-    ]
-
-
-def _rounded(value: float | None) -> object:
-    return "" if value is None else round(value, 4)
