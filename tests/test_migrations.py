@@ -15,10 +15,12 @@ from db.rows import NewEvaluation
 from db.tables import Table
 from ki67.errors import StoreError
 from ki67.settings import Settings
+from ki67.study.readings import NewReading, ReadingKey, enter_readings, list_readings
+from ki67.study.studies import create_study
 from ki67.study.workplace import open_workplace, reading, transaction
-from tests.stores import files_below
+from tests.stores import LOCAL, files_below
 
-FIRST, SECOND, LAST = "0001", "0002", "0003"
+FIRST, SECOND, THIRD, LAST = "0001", "0002", "0003", "0004"
 
 
 def revision(engine: database.Engine) -> str | None:
@@ -87,6 +89,33 @@ def test_a_database_of_the_second_version_gets_a_place_for_evaluations(settings:
     with reading(workplace) as session:
         (row,) = evaluation_queries.list_evaluations(session)
     assert (author, row.code, row.state, row.figures, row.person_code) == (1, "e1", "waiting", None, "local")
+
+
+def test_a_database_of_the_third_version_gets_a_place_for_studies_and_keeps_its_cases(
+    settings: Settings,
+) -> None:
+    settings.home.mkdir()
+    engine = database.open_engine(settings.database)
+    database.migrate(engine, to=THIRD)
+    assert "readings" not in inspect(engine).get_table_names()
+    moment = {"at": "2026-01-01 00:00:00+00:00"}
+    with engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO people (code, roles, created_at) VALUES ('local', '[]', :at)"), moment
+        )
+        connection.execute(
+            text(
+                "INSERT INTO cases (code, patient_code, site, person_id, created_at)"
+                " VALUES ('T1', 'P1', 'breast', 1, :at)"
+            ),
+            moment,
+        )
+    engine.dispose()
+    workplace = open_workplace(settings)
+    study = create_study(workplace, LOCAL, code="S1", title="Twenty tumors", site="breast")
+    enter_readings(workplace, LOCAL, study.code, [NewReading(ReadingKey("T1", "O1"), 12.5)])
+    (holds,) = list_readings(workplace, LOCAL, study.code)
+    assert (holds.patient_code, holds.value_percent) == ("P1", 12.5)
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+import db.study_tables  # noqa: F401  # its tables belong to the same metadata
 from db.tables import Table
 
 context.configure(

@@ -1,0 +1,234 @@
+"""Queries about studies, plans and readings. Each takes a session and gives frozen rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, func, insert, select
+from sqlalchemy.orm import Session, aliased
+
+from db.queries import case_row, now
+from db.study_rows import ImportRow, NewReadingRow, PlanRow, ReadingRow, StudyCaseRow, StudyRow
+from db.study_tables import Reading, ReadingImport, Study, StudyCase, StudyPlan
+from db.tables import Case, Person, Picture
+
+
+def add_study(
+    session: Session, *, code: str, title: str, site: str, synthetic: bool, person: int
+) -> StudyRow:
+    study = Study(code=code, title=title, site=site, synthetic=synthetic, person_id=person, created_at=now())
+    session.add(study)
+    session.flush()
+    return _study_row(study)
+
+
+def study_by_code(session: Session, code: str) -> StudyRow | None:
+    study = session.scalar(select(Study).where(Study.code == code))
+    return None if study is None else _study_row(study)
+
+
+def all_studies(session: Session) -> list[StudyRow]:
+    """Newest first."""
+    return [_study_row(study) for study in session.scalars(select(Study).order_by(Study.id.desc()))]
+
+
+def put_case_into_study(session: Session, *, study_id: int, case_id: int, person: int) -> None:
+    """Adds a case to a study, if it is not there yet."""
+    same = (StudyCase.study_id == study_id, StudyCase.case_id == case_id)
+    if session.scalar(select(StudyCase.id).where(*same)) is None:
+        session.add(
+            StudyCase(study_id=study_id, case_id=case_id, excluded="", person_id=person, created_at=now())
+        )
+        session.flush()
+
+
+def exclude_case(session: Session, *, study_id: int, case_id: int, reason: str) -> None:
+    """Leaves a case out of the analysis, with a reason; an empty reason takes it in again."""
+    member = session.scalars(
+        select(StudyCase).where(StudyCase.study_id == study_id, StudyCase.case_id == case_id)
+    ).one()
+    member.excluded = reason
+    session.flush()
+
+
+def study_cases(session: Session, study_id: int) -> list[StudyCaseRow]:
+    """The cases of a study in the order they were added."""
+    found = session.scalars(select(StudyCase).where(StudyCase.study_id == study_id).order_by(StudyCase.id))
+    return [StudyCaseRow(case_row(member.case), member.excluded) for member in found]
+
+
+def add_plan(
+    session: Session,
+    *,
+    study_id: int,
+    content: dict[str, Any],
+    after_readings: bool,
+    reason: str,
+    person: int,
+) -> int:
+    """Adds the next version of a plan; gives its number."""
+    last = session.scalar(select(func.max(StudyPlan.version)).where(StudyPlan.study_id == study_id))
+    plan = StudyPlan(
+        study_id=study_id,
+        version=(last or 0) + 1,
+        content=content,
+        after_readings=after_readings,
+        reason=reason,
+        person_id=person,
+        created_at=now(),
+    )
+    session.add(plan)
+    session.flush()
+    return plan.version
+
+
+def plans(session: Session, study_id: int) -> list[PlanRow]:
+    """Every version of a plan, the first first."""
+    found = session.scalars(
+        select(StudyPlan).where(StudyPlan.study_id == study_id).order_by(StudyPlan.version)
+    )
+    return [
+        PlanRow(
+            version=plan.version,
+            content=plan.content,
+            after_readings=plan.after_readings,
+            reason=plan.reason,
+            person_code=plan.person.code,
+            created_at=plan.created_at,
+        )
+        for plan in found
+    ]
+
+
+def add_import(
+    session: Session,
+    *,
+    code: str,
+    study_id: int,
+    sha256: str,
+    settings: dict[str, Any],
+    counts: tuple[int, int],
+    person: int,
+) -> ImportRow:
+    """Records an import; `counts` are the readings added and those known before."""
+    row = ReadingImport(
+        code=code,
+        study_id=study_id,
+        sha256=sha256,
+        settings=settings,
+        added=counts[0],
+        known=counts[1],
+        person_id=person,
+        created_at=now(),
+    )
+    session.add(row)
+    session.flush()
+    return _import_row(row)
+
+
+def imports(session: Session, study_id: int) -> list[ImportRow]:
+    """Newest first."""
+    found = session.scalars(
+        select(ReadingImport).where(ReadingImport.study_id == study_id).order_by(ReadingImport.id.desc())
+    )
+    return [_import_row(row) for row in found]
+
+
+def add_readings(session: Session, rows: Sequence[NewReadingRow], *, person: int) -> None:
+    """Adds many readings at once, all with the same author and time."""
+    if not rows:
+        return
+    stamp = {"person_id": person, "created_at": now()}
+    session.execute(insert(Reading), [{**vars(row), **stamp} for row in rows])
+
+
+def current_readings(session: Session, study_id: int) -> list[ReadingRow]:
+    """The version that holds of every reading of a study, in the order of entry; withdrawn ones too."""
+    newest = (
+        select(
+            Reading.case_id,
+            Reading.reader_id,
+            Reading.session,
+            Reading.replicate,
+            Reading.method,
+            func.max(Reading.version).label("version"),
+        )
+        .where(Reading.study_id == study_id)
+        .group_by(Reading.case_id, Reading.reader_id, Reading.session, Reading.replicate, Reading.method)
+        .subquery()
+    )
+    chosen = _rows_of(study_id).join(
+        newest,
+        (Reading.case_id == newest.c.case_id)
+        & (Reading.reader_id == newest.c.reader_id)
+        & (Reading.session == newest.c.session)
+        & (Reading.replicate == newest.c.replicate)
+        & (Reading.method == newest.c.method)
+        & (Reading.version == newest.c.version),
+    )
+    return [_reading_row(row) for row in session.execute(chosen)]
+
+
+def every_reading(session: Session, study_id: int) -> list[ReadingRow]:
+    """Every version of every reading of a study, in the order of entry."""
+    return [_reading_row(row) for row in session.execute(_rows_of(study_id))]
+
+
+def has_readings(session: Session, study_id: int) -> bool:
+    return session.scalar(select(Reading.id).where(Reading.study_id == study_id).limit(1)) is not None
+
+
+def _rows_of(study_id: int) -> Select[*tuple[Any, ...]]:
+    reader, author = aliased(Person), aliased(Person)
+    return (
+        select(
+            Reading,
+            Case.code.label("case_code"),
+            Case.patient_code.label("patient_code"),
+            reader.code.label("reader_code"),
+            author.code.label("person_code"),
+            Picture.code.label("picture_code"),
+            ReadingImport.code.label("import_code"),
+        )
+        .join(Case, Reading.case_id == Case.id)
+        .join(reader, Reading.reader_id == reader.id)
+        .join(author, Reading.person_id == author.id)
+        .outerjoin(Picture, Reading.picture_id == Picture.id)
+        .outerjoin(ReadingImport, Reading.import_id == ReadingImport.id)
+        .where(Reading.study_id == study_id)
+        .order_by(Reading.id)
+    )
+
+
+def _reading_row(row: Row[*tuple[Any, ...]]) -> ReadingRow:
+    reading = row.Reading
+    return ReadingRow(
+        id=reading.id,
+        case_code=row.case_code,
+        patient_code=row.patient_code,
+        reader_code=row.reader_code,
+        session=reading.session,
+        replicate=reading.replicate,
+        method=reading.method,
+        version=reading.version,
+        state=reading.state,
+        value_percent=reading.value_percent,
+        positive=reading.positive,
+        negative=reading.negative,
+        fields=reading.fields,
+        region=reading.region,
+        picture_code=row.picture_code,
+        reason=reading.reason,
+        import_code=row.import_code,
+        person_code=row.person_code,
+        created_at=reading.created_at,
+    )
+
+
+def _study_row(study: Study) -> StudyRow:
+    return StudyRow(study.id, study.code, study.title, study.site, study.synthetic, study.created_at)
+
+
+def _import_row(row: ReadingImport) -> ImportRow:
+    return ImportRow(row.id, row.code, row.sha256, row.settings, row.added, row.known, row.created_at)
