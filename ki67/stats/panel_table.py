@@ -100,7 +100,7 @@ def tabulate(
         if not math.isnan(cells[cell]):
             raise Undefined("duplicate_key", f"{reader} has two readings of case {case}: keep one of them.")
         cells[cell] = value
-    cells = _transformed(cells, transform)
+    cells = on_scale(cells, transform)
     who = {name: place for place, name in enumerate(dict.fromkeys((patients or {}).values()))}
     units = [who[patients[name]] for name in cases] if patients else list(range(len(cases)))
     table = PanelTable(cases, readers, cells[:, -1], cells[:, :-1], np.array(units, int), 0, transform)
@@ -110,7 +110,8 @@ def tabulate(
     return used
 
 
-def _transformed(cells: Reals, transform: str) -> Reals:
+def on_scale(cells: Reals, transform: str) -> Reals:
+    """Percentages on the scale named; NaN stays. Raises Undefined (nonpositive_value), DataError."""
     if transform == RAW:
         return cells
     if transform not in OFFSETS:

@@ -35,11 +35,19 @@ def jackknife(statistic: Statistic, *, units: np.ndarray, readers: int, two_way:
     """
     names = np.unique(units)
     left = (units[None, :] != names[:, None]).astype(float)
-    variance, df = _variance(statistic(left, np.ones((names.size, readers))))
+    over_cases = statistic(left, np.ones((names.size, readers)))
     if not two_way:
+        return standard_error(over_cases)
+    over_readers = statistic(np.ones((readers, units.size)), 1.0 - np.eye(readers))
+    return standard_error(over_cases, over_readers)
+
+
+def standard_error(over_cases: Reals, over_readers: Reals | None = None) -> StandardError:
+    """From the values with each patient (and each reader) left out in turn."""
+    variance, df = _variance(over_cases)
+    if over_readers is None:
         return StandardError(np.sqrt(variance), df)
-    others = 1.0 - np.eye(readers)
-    more, more_df = _variance(statistic(np.ones((readers, units.size)), others))
+    more, more_df = _variance(over_readers)
     total = variance + more
     if not np.isfinite(total):
         return StandardError(np.nan, np.nan)
