@@ -10,13 +10,24 @@ import streamlit as st
 
 from pages import _server, _shell
 
-PAGES = (("pages/score.py", "Score"), ("pages/results.py", "Results"))
+# The flat pages under "", the others under the name of their menu, in the order of the navigation.
+PAGES: dict[str, tuple[tuple[str, str], ...]] = {
+    "": (
+        ("pages/score.py", "Score"),
+        ("pages/results.py", "Results"),
+        ("pages/detection.py", "Detection"),
+    ),
+    "Manage": (("pages/models.py", "Models"),),
+}
 
 
 def main() -> None:
     """Show the page that the address names, under the navigation and above the footer."""
     _shell.begin()
-    pages = [st.Page(path, title=title, default=title == "Score") for path, title in PAGES]
+    pages = {
+        menu: [st.Page(path, title=title, default=title == "Score") for path, title in entries]
+        for menu, entries in PAGES.items()
+    }
     page = st.navigation(pages, position="top")
     with _shell.errors_in_words():
         page.run()

@@ -1,6 +1,7 @@
 """Where a person is, in the address: opaque codes only, so that a reload finds everything again.
 
-`?pictures=a,b` sets these pictures up, `?jobs=a,b` watches these jobs, `?result=a` shows a result.
+`?pictures=a,b` sets these pictures up, `?jobs=a,b` watches these jobs, `?result=a` shows a result;
+on Detection `?evaluation=a` shows one, `?new=1` asks for one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import streamlit as st
 from ki67.study.jobs import JobView
 
 SCORE_PAGE = "pages/score.py"
+DETECTION_PAGE = "pages/detection.py"
 
 
 def codes(name: str) -> tuple[str, ...]:
@@ -45,3 +47,28 @@ def go_to_jobs(jobs: Sequence[JobView]) -> None:
 def go_to_result(code: str) -> None:
     """One result."""
     st.switch_page(SCORE_PAGE, query_params={"result": code})
+
+
+def evaluation() -> str | None:
+    """The evaluation that the address names."""
+    return st.query_params.get("evaluation") or None
+
+
+def wants_new_evaluation() -> bool:
+    """Whether the address asks for the form of a new evaluation."""
+    return "new" in st.query_params
+
+
+def go_to_detection() -> None:
+    """The newest evaluation."""
+    st.switch_page(DETECTION_PAGE, query_params={})
+
+
+def go_to_evaluation(code: str) -> None:
+    """One evaluation, whether done or not."""
+    st.switch_page(DETECTION_PAGE, query_params={"evaluation": code})
+
+
+def go_to_new_evaluation() -> None:
+    """The form of a new evaluation."""
+    st.switch_page(DETECTION_PAGE, query_params={"new": "1"})

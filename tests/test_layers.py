@@ -29,6 +29,7 @@ ALLOWED = {
         "ki67.stains",
         "ki67.synthetic",
         "ki67.study",
+        "ki67.stats",
         "viewer",
         "bench",
     },

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from ki67.errors import DataError, Ki67Error
 from ki67.study import files
-from ki67.study.people import Person
+from ki67.study.people import Person, require
 from ki67.study.pictures import add_file, add_from_slides, find_picture, pixels_of
 from ki67.study.slides import folder_of_root, slide_path
 from ki67.study.workplace import Workplace, disk_faults
@@ -68,6 +68,16 @@ def annotated_folder(workplace: Workplace, *, root: str, relative: str) -> Path:
     if not (folder / MANIFEST).is_file():
         raise DataError(NO_MANIFEST)
     return folder
+
+
+def is_annotated(workplace: Workplace, person: Person, *, root: str, relative: str) -> bool:
+    """Whether a folder of a slide root holds a manifest; errors as `slides.list_slide_folder`."""
+    require(person, "coordinator", doing="look at the slide folders")
+    try:
+        annotated_folder(workplace, root=root, relative=relative)
+    except DataError:
+        return False
+    return True
 
 
 def unpack(stream: BinaryIO, target: Path) -> None:

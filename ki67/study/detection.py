@@ -19,9 +19,30 @@ from ki67.study.evaluating import FIGURES_NAME, PICTURES_NAME, marks_file
 from ki67.study.evaluations import EvaluationView, find_evaluation, view_of
 from ki67.study.people import Person, require
 from ki67.study.workplace import UnknownCode, Workplace
-from ki67.training.figures import FieldFigures, Step
-from ki67.training.report import Report, report_of
+from ki67.training.figures import STEPS, FieldFigures, Step
+from ki67.training.report import Figures, Report, report_of
+from ki67.training.report_index import IndexAgreement
+from ki67.training.report_intervals import Limits
+from ki67.training.report_worst import WorstField
 from ki67.types import GridMap
+
+__all__ = [
+    "STEPS",
+    "DetectionView",
+    "ErrorLayer",
+    "FieldFigures",
+    "FieldPicture",
+    "Figures",
+    "IndexAgreement",
+    "Limits",
+    "Step",
+    "WorstField",
+    "detection_files",
+    "error_layer",
+    "get_detection",
+    "is_layer_code",
+    "layer_code",
+]
 
 FILES = ("evaluation.json", "fields.csv", "matches.csv")
 BROKEN = "An evaluation is missing from the data folder (KI67_HOME), or broken: measure again."
