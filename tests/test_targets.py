@@ -6,6 +6,8 @@ import numpy as np
 
 from ki67.training.folder import Kind
 from ki67.training.targets import (
+    AT_OTHER,
+    AT_TUMOR,
     BACKGROUND,
     IGNORED,
     NEGATIVE_MEMBRANE,
@@ -13,6 +15,7 @@ from ki67.training.targets import (
     OTHER_NUCLEUS,
     POSITIVE_MEMBRANE,
     POSITIVE_NUCLEUS,
+    called_tumor,
     cells_from_outlines,
     cells_from_points,
     derived_tumor,
@@ -115,24 +118,28 @@ def test_a_derived_mask_is_tumor_near_tumor_nuclei_and_claims_nothing_in_between
     mask = derived_tumor(
         points((40, 40), (60, 40)), kinds(Kind.NEGATIVE, Kind.OTHER), width=160, height=80, mpp=MPP
     )
-    assert mask[40, 40] == 1
+    assert mask[40, 40] == AT_TUMOR
+    assert mask[40, 40 - 9] == AT_TUMOR  # 4.5 µm to the left
     assert mask[40, 40 - 16] == 1  # 8 µm to the left
     assert mask[40, 40 - 18] == IGNORED
     assert mask[40, 40 - 34] == 0  # 17 µm to the left
-    assert mask[40, 49] == 1
-    assert mask[40, 51] == 0  # nearer to the other nucleus
+    assert mask[40, 49] == AT_TUMOR
+    assert mask[40, 51] == AT_OTHER  # nearer to the other nucleus
     assert mask[40, 150] == 0
 
 
-def test_without_tumor_nuclei_a_derived_mask_is_empty() -> None:
-    assert not derived_tumor(points((5, 5)), kinds(Kind.OTHER), width=20, height=20, mpp=MPP).any()
+def test_without_tumor_nuclei_a_derived_mask_holds_no_tumor() -> None:
+    mask = derived_tumor(points((5, 5)), kinds(Kind.OTHER), width=40, height=40, mpp=MPP)
+    assert not called_tumor(mask).any()
+    assert mask[5, 5] == AT_OTHER
+    assert mask[30, 30] == 0
 
 
 def test_a_derived_mask_claims_nothing_on_a_nucleus_of_unknown_kind() -> None:
     mask = derived_tumor(
         points((40, 40), (50, 40)), kinds(Kind.NEGATIVE, Kind.UNKNOWN), width=80, height=80, mpp=MPP
     )
-    assert mask[40, 40] == 1
+    assert mask[40, 40] == AT_TUMOR
     assert mask[40, 50] == IGNORED
 
 

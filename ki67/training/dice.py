@@ -10,7 +10,7 @@ from torch import nn
 
 from ki67.pipeline.nets import SIDE_MULTIPLE
 from ki67.training.patches import Plate
-from ki67.training.targets import IGNORED
+from ki67.training.targets import IGNORED, called_tumor
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,6 @@ def picture_dice(net: nn.Module, plate: Plate, *, border: float = 0.5) -> Overla
         called = net(batch)[0, 0, :height, :width].sigmoid().cpu().numpy() >= border
     net.train(was_training)
     known = plate.target != IGNORED
-    truth = plate.target == 1
+    truth = called_tumor(plate.target)
     both = int((called & truth & known).sum())
     return Overlap(both, int((called & known).sum()) + int((truth & known).sum()))

@@ -8,6 +8,8 @@ from torch import nn
 
 from ki67.pipeline.cards import Task
 from ki67.training.targets import (
+    AT_OTHER,
+    AT_TUMOR,
     BACKGROUND,
     IGNORED,
     NEGATIVE_MEMBRANE,
@@ -15,9 +17,11 @@ from ki67.training.targets import (
     OTHER_NUCLEUS,
     POSITIVE_MEMBRANE,
     POSITIVE_NUCLEUS,
+    TUMOR,
 )
 
 CLASS_WEIGHTS = (0.5, 1.5, 1.0, 1.0, 0.7)
+NUCLEUS_FACTOR = 4.0  # the tumor map is asked at nuclei, and there it must be right
 OTHER_FACTOR = 3.0  # a nucleus that is not tumor is the background that is hardest to tell
 
 
@@ -50,7 +54,10 @@ class CellLoss(nn.Module):
 
 
 class TumorLoss(nn.Module):
-    """Binary cross-entropy plus soft Dice on annotated pixels. Logits N×1×H×W, target N×H×W (0, 1, 255)."""
+    """Binary cross-entropy plus soft Dice on annotated pixels. Logits N×1×H×W, target N×H×W int64.
+
+    1 and 3 are tumor, 0 and 2 are not, 255 is ignored; 2 and 3 (at a nucleus) weigh `NUCLEUS_FACTOR`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,11 +65,14 @@ class TumorLoss(nn.Module):
 
     def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The mean loss; a batch without any annotated pixel costs nothing."""
-        known = (target != IGNORED).float()
+        at_nucleus = (target == AT_TUMOR) | (target == AT_OTHER)
+        weight = torch.where(at_nucleus, NUCLEUS_FACTOR, 1.0) * (target != IGNORED)
+        truth = (target == TUMOR) | (target == AT_TUMOR)
         entropy = nn.functional.binary_cross_entropy_with_logits(
-            logits[:, 0], (target == 1).float(), weight=known, reduction="sum"
-        ) / known.sum().clamp(min=1)
-        total: torch.Tensor = entropy + self.dice(logits, target[:, None])
+            logits[:, 0], truth.float(), weight=weight, reduction="sum"
+        ) / weight.sum().clamp(min=1)
+        classes = truth.long().masked_fill(target == IGNORED, IGNORED)
+        total: torch.Tensor = entropy + self.dice(logits, classes[:, None])
         return total
 
 

@@ -7,7 +7,8 @@ centroid and more than 0.3 µm from its edge (so that discs and outlines teach t
 membrane the rest of the outline and 0.5 µm around it.
 Tumor from centroids ("derived"): a pixel is tumor when its nearest nucleus is a tumor nucleus at most
 8 µm away; not tumor when the nearest is another nucleus at most 8 µm away, or no tumor nucleus lies
-within 16 µm; in between, and around nuclei of unknown kind, nothing is claimed.
+within 16 µm; in between, and around nuclei of unknown kind, nothing is claimed. The mask is asked where
+nuclei lie (the rule of counting): its pixels within 5 µm of one are marked, the loss weighs them more.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ CELL_CLASSES = (
 )
 OTHER_NUCLEUS = 5  # background to the net, marked so that the loss can weigh it
 IGNORED = 255
+NOT_TUMOR, TUMOR, AT_OTHER, AT_TUMOR = range(4)  # tumor mask; the last two: at a nucleus of that kind
 
 NUCLEUS_RADIUS_UM = 2.1
 MEMBRANE_RADIUS_UM = 3.2
@@ -40,6 +42,7 @@ EDGE_UM = 0.3
 AROUND_OUTLINE_UM = 0.5
 DERIVED_TUMOR_UM = 8.0
 DERIVED_STROMA_UM = 16.0
+AT_NUCLEUS_UM = 5.0
 
 _NUCLEUS_CLASS = np.full(5, IGNORED, np.uint8)
 _NUCLEUS_CLASS[[Kind.POSITIVE, Kind.NEGATIVE, Kind.OTHER]] = (
@@ -118,12 +121,18 @@ def labels_from_areas(area: npt.NDArray[np.bool_], xy: npt.NDArray[np.float64]) 
 def derived_tumor(
     xy: npt.NDArray[np.float64], kind: npt.NDArray[np.int8], *, width: int, height: int, mpp: float
 ) -> ByteArray:
-    """Tumor mask (1 tumor, 0 not, 255 ignored) derived from centroids in pixels of `mpp` µm."""
+    """Tumor mask derived from centroids in pixels of `mpp` µm.
+
+    1 and 3 are tumor, 0 and 2 are not, 255 is ignored; 3 and 2 lie at a nucleus.
+    """
     known = kind != Kind.UNKNOWN
     unknown = xy[~known]
     xy, is_tumor = xy[known], np.isin(kind[known], TUMOR_KINDS)
     if not is_tumor.any():
-        return _unclaimed(np.zeros((height, width), np.uint8), unknown, mpp=mpp)
+        empty = np.zeros((height, width), np.uint8)
+        if len(xy):
+            empty[_distance_to(xy, width=width, height=height) * mpp <= AT_NUCLEUS_UM] = AT_OTHER
+        return _unclaimed(empty, unknown, mpp=mpp)
     to_tumor = _distance_to(xy[is_tumor], width=width, height=height) * mpp
     mask = np.full((height, width), IGNORED, np.uint8)
     mask[to_tumor > DERIVED_STROMA_UM] = 0
@@ -134,7 +143,14 @@ def derived_tumor(
     )
     mask[(to_tumor <= DERIVED_TUMOR_UM) & (to_tumor <= to_other)] = 1
     mask[(to_other <= DERIVED_TUMOR_UM) & (to_other < to_tumor)] = 0
+    mask[(to_tumor <= AT_NUCLEUS_UM) & (to_tumor <= to_other)] = AT_TUMOR
+    mask[(to_other <= AT_NUCLEUS_UM) & (to_other < to_tumor)] = AT_OTHER
     return _unclaimed(mask, unknown, mpp=mpp)
+
+
+def called_tumor(target: ByteArray) -> npt.NDArray[np.bool_]:
+    """Where a tumor target says tumor, at a nucleus or elsewhere."""
+    return np.asarray((target == TUMOR) | (target == AT_TUMOR))
 
 
 def tumor_from_drawn(mask: ByteArray) -> ByteArray:
