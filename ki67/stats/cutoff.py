@@ -34,18 +34,21 @@ class ModelSpread:
     """How far a model's index lies from the annotated one, as standard deviations on `scale`.
 
     `scale`: "arcsine" (asin of the square root of the index, radians) or "points" (the index, 0-1).
-    `laboratory_sd` between laboratories, estimated from `laboratories` of them (2 or more); `field_sd`
-    between fields of one laboratory. Raises DataError for numbers that make no sense.
+    `laboratory_sd`: of laboratories about zero, estimated from `laboratories` of them (2 or more);
+    `field_sd`: of a field of `field_nuclei` tumor nuclei within a laboratory, which shrinks with the
+    square root of the nuclei counted. Raises DataError for numbers that make no sense.
     """
 
     scale: Scale
     laboratory_sd: float
     field_sd: float
     laboratories: int
+    field_nuclei: float
 
     def __post_init__(self) -> None:
         sds = (self.laboratory_sd, self.field_sd)
         sound = all(math.isfinite(sd) and sd >= 0 for sd in sds)
+        sound = sound and math.isfinite(self.field_nuclei) and self.field_nuclei > 0
         if self.scale not in get_args(Scale) or not sound or self.laboratories < 2:
             raise DataError("The error model makes no sense: restore the model card.")
 
@@ -84,8 +87,9 @@ def cutoff_answer(
 
     `sampling`: the interval of the counting at `confidence` (fractions 0-1), the wider of Wilson and block
     bootstrap; Wilson's when None. `spread`: the model's error at this index; without it the answer is
-    withheld (not_measured), without nuclei as well (too_few). Nuclei needed: the squared distance of
-    the sampling limit falls as 1 / n, so that clustering stays in; the model's part does not fall.
+    withheld (not_measured), without nuclei as well (too_few). Nuclei needed: the squared distances of
+    the sampling limit and of the field part fall as 1 / n, so that clustering stays in; the laboratory
+    part does not fall.
     """
     index = ki67_index(positive, negative)
     if index is None:
@@ -99,9 +103,9 @@ def cutoff_answer(
     centre, place = _on_scale(index, spread.scale), _on_scale(cut, spread.scale)
     upward = place > centre
     counted = abs(_on_scale(limits.high if upward else limits.low, spread.scale) - centre)
-    parts = _Parts(counted, spread, confidence)
+    parts = _Parts(counted, positive + negative, spread, confidence)
     above = _share_above(abs(place - centre), parts, upward=upward)
-    needed = _nuclei_needed(abs(place - centre), parts, positive + negative)
+    needed = _nuclei_needed(abs(place - centre), parts)
     return CutoffAnswer(
         border=border,
         below=1 - above,
@@ -137,22 +141,25 @@ class _Parts:
     """The parts of the total interval on the scale: each as a distance at a tail probability."""
 
     counted: float
+    nuclei: int
     spread: ModelSpread
     confidence: float
 
-    def model(self, tail: float) -> float:
-        """Distance of the model's own error: a laboratory not among those seen, and one field."""
-        laboratories = self.spread.laboratories
-        t = float(stats.t.isf(tail, laboratories - 1))
-        laboratory = t * self.spread.laboratory_sd * math.sqrt(1 + 1 / laboratories)
-        return math.hypot(laboratory, float(stats.norm.isf(tail)) * self.spread.field_sd)
+    def laboratory(self, tail: float) -> float:
+        """Distance that a laboratory not among those seen may be off by; no counting shortens it."""
+        return float(stats.t.isf(tail, self.spread.laboratories)) * self.spread.laboratory_sd
+
+    def shrinking(self, tail: float) -> float:
+        """Distance of what falls with the square root of the nuclei: the counting and the fields."""
+        z = float(stats.norm.isf(tail))
+        field = z * self.spread.field_sd * math.sqrt(self.spread.field_nuclei / self.nuclei)
+        return math.hypot(z / float(stats.norm.isf((1 - self.confidence) / 2)) * self.counted, field)
 
     def total(self, tail: float) -> float:
-        """With the counting: distances of single parts squared and added (Zou & Donner, Stat Med 27
-        (2008) 1693-1702), as the total interval of a result does.
+        """Distances of single parts squared and added (Zou & Donner, Stat Med 27 (2008) 1693-1702), as
+        the total interval of a result does.
         """
-        z = float(stats.norm.isf(tail)) / float(stats.norm.isf((1 - self.confidence) / 2))
-        return math.hypot(z * self.counted, self.model(tail))
+        return math.hypot(self.shrinking(tail), self.laboratory(tail))
 
 
 def _share_above(distance: float, parts: _Parts, *, upward: bool) -> float:
@@ -170,13 +177,14 @@ def _tail_at(distance: float, total: Callable[[float], float]) -> float:
     return float(optimize.brentq(lambda tail: total(tail) - distance, _LEAST_TAIL, 0.5, xtol=1e-12))
 
 
-def _nuclei_needed(distance: float, parts: _Parts, nuclei: int) -> int | None:
-    """More nuclei until the total interval leaves the cut-off; None when the model's error reaches it."""
-    room = distance**2 - parts.model((1 - parts.confidence) / 2) ** 2
+def _nuclei_needed(distance: float, parts: _Parts) -> int | None:
+    """More nuclei until the total interval leaves the cut-off; None when a laboratory's error reaches it."""
+    tail = (1 - parts.confidence) / 2
+    room = distance**2 - parts.laboratory(tail) ** 2
     if room <= 0:
         return None
-    wanted = nuclei * parts.counted**2 / room
-    return max(0, math.ceil(wanted * (1 - 1e-12)) - nuclei)
+    wanted = parts.nuclei * parts.shrinking(tail) ** 2 / room
+    return max(0, math.ceil(wanted * (1 - 1e-12)) - parts.nuclei)
 
 
 def _message(needed: int | None, border: Border) -> str:
