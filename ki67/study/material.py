@@ -1,0 +1,216 @@
+"""What an analysis of a study is made from: its readings and the algorithm's own values, chosen by a filter.
+
+The algorithm's value of a case is that of its scored pictures: the global index pools the counts of the
+pictures' newest runs with one model set, the hot spot is the highest of theirs. A study that imported
+readings of a reader called `algorithm` and has no results for a case takes those.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from db import queries, study_queries
+from db.engine import Session
+from db.rows import CaseRow, ResultRow
+from ki67.errors import StoreError
+from ki67.index import ki67_index
+from ki67.stats.analysis import Exclusion
+from ki67.stats.readings import Readings, natural_order
+from ki67.study.people import Person, require
+from ki67.study.plans import AnalysisPlan, current_plan
+from ki67.study.readings import ALGORITHM, Method, StoredReading, list_readings
+from ki67.study.results import CaseSummary, summarize_case
+from ki67.study.studies import Study, find_study, get_study
+from ki67.study.workplace import Workplace, reading
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which readings of a study take part; the same on every page. Empty: all; `method` None: the plan's."""
+
+    method: Method | None = None
+    sessions: tuple[str, ...] = ()
+    readers: tuple[str, ...] = ()
+    without_cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AlgorithmValue:
+    """The algorithm on a case: index in %, its counts, and the results (codes) it was pooled from."""
+
+    case_code: str
+    value_percent: float
+    positive: int
+    negative: int
+    result_codes: tuple[str, ...]
+    models: str
+
+
+@dataclass(frozen=True)
+class StudyMaterial:
+    """The readings of a study as the statistics take them.
+
+    `readings` holds the readers' values and, under the reader name `algorithm`, the algorithm's.
+    `methods`, `sessions` and `readers` are what there is to choose from; where no plan was written, `plan`
+    is the default one and `plan_written` False.
+    """
+
+    study: Study
+    plan: AnalysisPlan
+    plan_written: bool
+    plan_after_readings: bool
+    method: Method
+    readings: Readings
+    algorithm: tuple[AlgorithmValue, ...]
+    methods: tuple[Method, ...]
+    sessions: tuple[str, ...]
+    readers: tuple[str, ...]
+    cases: tuple[str, ...]
+    exclusions: tuple[Exclusion, ...]
+
+
+def gather(
+    workplace: Workplace, person: Person, study_code: str, selection: Selection | None = None
+) -> StudyMaterial:
+    """Everything that takes part in an analysis.
+
+    Raises:
+        StoreError: no such study; a reader or session that it does not have.
+        NotAllowed: a reader asks.
+    """
+    require(person, "coordinator", "analyst", doing="look at readings")
+    wanted = selection or Selection()
+    study = get_study(workplace, person, study_code)
+    stored = list_readings(workplace, person, study_code)
+    version = current_plan(workplace, person, study_code)
+    plan = version.plan if version else AnalysisPlan()
+    method = wanted.method or plan.method
+    with reading(workplace) as session:
+        row = find_study(session, study_code)
+        members = study_queries.study_cases(session, row.id)
+        kept = [each for each in members if not each.excluded and each.case.code not in wanted.without_cases]
+        values = _algorithm_values(session, [each.case for each in kept], method, plan.model_set)
+    codes = {each.case.code for each in kept}
+    of_method = [each for each in stored if each.key.method == method]
+    chosen = [each for each in of_method if each.key.case_code in codes and _wanted(each, wanted)]
+    _check(wanted, of_method)
+    return StudyMaterial(
+        study=study,
+        plan=plan,
+        plan_written=version is not None,
+        plan_after_readings=version is not None and version.after_readings,
+        method=method,
+        readings=_readings(chosen, values, {each.case.code: each.case.patient_code for each in kept}),
+        algorithm=tuple(values.values()),
+        methods=tuple(sorted({each.key.method for each in stored})),
+        sessions=tuple(natural_order(each.key.session for each in of_method)),
+        readers=tuple(
+            natural_order(each.key.reader_code for each in of_method if each.key.reader_code != ALGORITHM)
+        ),
+        cases=tuple(each.case.code for each in kept),
+        exclusions=_exclusions(len(members) - len(kept), chosen, values, codes),
+    )
+
+
+def _wanted(each: StoredReading, wanted: Selection) -> bool:
+    is_algorithm = each.key.reader_code == ALGORITHM
+    if wanted.readers and not is_algorithm and each.key.reader_code not in wanted.readers:
+        return False
+    return not wanted.sessions or is_algorithm or each.key.session in wanted.sessions
+
+
+def _check(wanted: Selection, of_method: Sequence[StoredReading]) -> None:
+    known = {each.key.reader_code for each in of_method}
+    strangers = [code for code in wanted.readers if code not in known]
+    if strangers:
+        raise StoreError(f"This study has no reader {strangers[0]}: choose from its readers.")
+    sessions = {each.key.session for each in of_method}
+    unknown = [name for name in wanted.sessions if name not in sessions]
+    if unknown:
+        raise StoreError(f"This study has no session {unknown[0]}: choose from its sessions.")
+
+
+def _algorithm_values(
+    session: Session, cases: Sequence[CaseRow], method: Method, model_set: str
+) -> dict[str, AlgorithmValue]:
+    found = {}
+    for case in cases:
+        rows = [
+            row
+            for row in queries.results_of_case(session, case.id)
+            if not model_set or row.run.model_set == model_set
+        ]
+        if rows:
+            value = _value(summarize_case(case, rows, rows[0].run.models), method, rows)
+            if value is not None:
+                found[case.code] = value
+    return found
+
+
+def _value(summary: CaseSummary, method: Method, rows: Sequence[ResultRow]) -> AlgorithmValue | None:
+    """The value of one case; None when it is not assessable with this method."""
+    if method == "hot spot":
+        positive, negative = summary.hot_spot_positive, summary.hot_spot_negative
+        codes = (summary.hot_spot_result,) if summary.hot_spot_result else ()
+    else:
+        positive, negative, codes = summary.positive, summary.negative, summary.result_codes
+    if positive is None or negative is None:
+        return None
+    index = ki67_index(positive, negative)
+    if index is None:
+        return None
+    return AlgorithmValue(summary.case_code, 100 * index, positive, negative, codes, rows[0].run.model_set)
+
+
+def _readings(
+    chosen: Sequence[StoredReading], values: dict[str, AlgorithmValue], patients: dict[str, str]
+) -> Readings:
+    rows = [
+        (
+            each.key.case_code,
+            each.key.reader_code,
+            each.key.session,
+            each.key.replicate,
+            each.patient_code,
+            each.value_percent,
+        )
+        for each in chosen
+        if each.value_percent is not None
+        and not (each.key.reader_code == ALGORITHM and each.key.case_code in values)
+    ]
+    rows += [
+        (code, ALGORITHM, "1", "1", patients[code], value.value_percent) for code, value in values.items()
+    ]
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 6
+    cases, readers, sessions, replicates, owners, numbers = columns
+    return Readings(
+        cases=tuple(cases),
+        readers=tuple(readers),
+        sessions=tuple(sessions),
+        replicates=tuple(replicates),
+        patients=tuple(owners),
+        values=np.array(numbers, float),
+        empty=sum(each.value_percent is None for each in chosen),
+    )
+
+
+def _exclusions(
+    excluded: int, chosen: Sequence[StoredReading], values: dict[str, AlgorithmValue], codes: set[str]
+) -> tuple[Exclusion, ...]:
+    """What took no part, counted: cases left out, readings not assessable per reader, cases not scored."""
+    found = []
+    if excluded:
+        found.append(Exclusion("cases", excluded, "left out by the study or by the filter"))
+    unread = Counter(each.key.reader_code for each in chosen if each.value_percent is None)
+    found += [
+        Exclusion(f"readings of {code}", count, "not assessable") for code, count in sorted(unread.items())
+    ]
+    imported = {each.key.case_code for each in chosen if each.key.reader_code == ALGORITHM}
+    missing = len(codes - set(values) - imported)
+    if missing:
+        found.append(Exclusion("cases", missing, "without a result of the algorithm"))
+    return tuple(found)
