@@ -27,6 +27,14 @@ WEIGHTS = {
 }
 
 
+ERROR_MODEL = {
+    "scale": "arcsine",
+    "laboratories": 4,
+    "field_nuclei": 150.0,
+    "levels": [{"from_percent": 0.0, "laboratory_sd": 0.03, "field_sd": 0.02}],
+}
+
+
 def full_card() -> ModelCard:
     return fake_card(
         "cells",
@@ -34,7 +42,7 @@ def full_card() -> ModelCard:
         training_patients=("P1", "P2"),
         training_images=("ab" * 32,),
         figures={"f1": {"pooled": 0.8, "by_source": [0.7, 0.9]}},
-        error_model={"levels": [0, 20, 100], "sd": [1.0, 2.5, 4.0]},
+        error_model=ERROR_MODEL,
         known_failures=("benign epithelium is called tumor",),
         score_threshold=0.45,
     )

@@ -9,19 +9,15 @@ import pytest
 
 from ki67.errors import ModelError
 from ki67.index import ki67_index, wilson
-from ki67.pipeline.intervals import (
-    ErrorModel,
-    block_bootstrap,
-    read_error_model,
-    sampling_interval,
-    total_interval,
-)
+from ki67.pipeline.error_model import ErrorModel, read_error_model
+from ki67.pipeline.intervals import block_bootstrap, sampling_interval, total_interval
 from ki67.types import Interval
 
 SIDE_UM = 2000.0
 CARD = {
     "scale": "arcsine",
     "laboratories": 4,
+    "field_nuclei": 200,
     "levels": [
         {"from_percent": 0, "laboratory_sd": 0.02, "field_sd": 0.01},
         {"from_percent": 10, "laboratory_sd": 0.04, "field_sd": 0.03},
@@ -111,9 +107,9 @@ def test_nine_of_ten_intervals_and_more_hold_the_share_of_a_patchy_tumor():
 
 def test_the_total_interval_is_worked_out_by_hand_on_the_arcsine_scale():
     sampling = Interval(0.18, 0.22)
-    limits = total_interval(0.2, sampling, read_error_model(CARD))
-    laboratory = 3.18245 * 0.04 * math.sqrt(1.25)  # t(0.975; 3)
-    field = 1.95996 * 0.03
+    limits = total_interval(0.2, sampling, read_error_model(CARD), nuclei=800)
+    laboratory = 2.77645 * 0.04  # t(0.975; 4): errors about zero
+    field = 1.95996 * 0.03 / 2  # four fields of 200 nuclei
     below = math.sqrt(
         (math.asin(math.sqrt(0.2)) - math.asin(math.sqrt(0.18))) ** 2 + laboratory**2 + field**2
     )
@@ -124,11 +120,21 @@ def test_the_total_interval_is_worked_out_by_hand_on_the_arcsine_scale():
 
 def test_the_level_below_the_index_decides_and_limits_stay_inside_zero_and_one():
     model = read_error_model(CARD)
-    narrow = total_interval(0.09999, Interval(0.09, 0.11), model)
-    wide = total_interval(0.1, Interval(0.09, 0.11), model)
+    narrow = total_interval(0.09999, Interval(0.09, 0.11), model, nuclei=200)
+    wide = total_interval(0.1, Interval(0.09, 0.11), model, nuclei=200)
     assert width(wide) > 1.5 * width(narrow)
-    assert total_interval(0.0, Interval(0.0, 0.01), model).low == 0.0
-    assert total_interval(1.0, Interval(0.99, 1.0), ErrorModel("points", 3, ((0, 0.1, 0.1),))).high == 1.0
+    assert total_interval(0.0, Interval(0.0, 0.01), model, nuclei=200).low == 0.0
+    points = ErrorModel("points", 3, 100, ((0, 0.1, 0.1),))
+    assert total_interval(1.0, Interval(0.99, 1.0), points, nuclei=200).high == 1.0
+
+
+def test_more_nuclei_shrink_the_field_part_and_never_the_laboratory_part():
+    model = ErrorModel("points", 5, 100, ((0, 0.02, 0.05),))
+    exact = Interval(0.3, 0.3)
+    few, many, endless = (total_interval(0.3, exact, model, nuclei=n) for n in (100, 10_000, 10**12))
+    assert width(few) == pytest.approx(2 * math.hypot(2.57058 * 0.02, 1.95996 * 0.05), rel=1e-4)
+    assert width(many) == pytest.approx(2 * math.hypot(2.57058 * 0.02, 1.95996 * 0.005), rel=1e-4)
+    assert width(endless) == pytest.approx(2 * 2.57058 * 0.02, rel=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +144,7 @@ def test_the_level_below_the_index_decides_and_limits_stay_inside_zero_and_one()
         {**CARD, "scale": "decibel"},
         {**CARD, "laboratories": 1},
         {**CARD, "levels": []},
+        {**CARD, "field_nuclei": 0},
         {**CARD, "levels": [{"from_percent": 5, "laboratory_sd": 0.1, "field_sd": 0.1}]},
         {**CARD, "levels": [{"from_percent": 0, "laboratory_sd": -0.1, "field_sd": 0.1}]},
         {**CARD, "levels": [{"from_percent": 0, "laboratory_sd": math.nan, "field_sd": 0.1}]},

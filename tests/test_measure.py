@@ -194,6 +194,7 @@ def test_the_total_interval_needs_the_cards_error_model():
     errors = {
         "scale": "arcsine",
         "laboratories": 4,
+        "field_nuclei": 150,
         "levels": [{"from_percent": 0, "laboratory_sd": 0.03, "field_sd": 0.02}],
     }
     full = measure(record, error_model=errors)

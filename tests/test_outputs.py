@@ -28,6 +28,7 @@ KEYS = [
 ERRORS = {
     "scale": "arcsine",
     "laboratories": 4,
+    "field_nuclei": 150,
     "levels": [{"from_percent": 0, "laboratory_sd": 0.03, "field_sd": 0.02}],
 }
 GREEN, RED, YELLOW = (0x2B, 0xE3, 0x8B), (0xD1, 0x00, 0x3F), (0xFF, 0xD6, 0x0A)

@@ -68,7 +68,8 @@ def _notes(report: Report) -> Iterator[str]:
     if any(not own.summary.patients_known for own in shown):
         yield "Some pictures name no patient: there the picture stands for the patient."
     yield "any: without classes; inner: without a border of 4 µm; MAE, bias: of the index, percentage points,"
-    yield f"fields of 50 tumor nuclei or more; 95 % limits: {report.draws} draws of patients, seed {report.seed}."
+    drawn = f"{report.draws} draws of patients, seed {report.seed}"
+    yield f"fields of 50 tumor nuclei or more; 95 % limits: {drawn}."
     yield from _agreement(report.headline)
     if report.difference:
         change = report.difference
