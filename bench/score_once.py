@@ -1,6 +1,7 @@
-"""`python -m bench.score_once PICTURE MODELS CACHE OUT`: one scoring process, its memory and its nuclei.
+"""`python -m bench.score_once PICTURE MODELS CACHE OUT [R,G,B]`: one scoring process, its memory and nuclei.
 
-Writes OUT (.npz): `x`, `y` and `positive` of the counted nuclei, `seconds`, `peak_bytes` of the process.
+R,G,B is the light of the picture, for a part that is to be seen in the light of its whole. Writes OUT
+(.npz): `x`, `y` and `positive` of the counted nuclei, `light`, `seconds`, `peak_bytes` of the process.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from ki67.types import Parameters
 
 def main(arguments: list[str]) -> int:
     """Scores one picture and writes what it took."""
-    picture_path, models_folder, cache, out = (Path(each) for each in arguments)
+    picture_path, models_folder, cache, out = (Path(each) for each in arguments[:4])
+    red, green, blue = (float(each) for each in arguments[4].split(",")) if arguments[4:] else (0, 0, 0)
+    parameters = Parameters(light=(red, green, blue) if arguments[4:] else None)
     models = read_model_set(models_folder)
     backend = choose_backend(models_folder, device="cpu", cache=cache)
     with open_picture(picture_path) as picture:
         pixel_size = choose_pixel_size(picture.info, None, name=picture_path.name)
         record = score_picture(
-            picture, pixel_size=pixel_size, models=models, backend=backend, parameters=Parameters(), seed=0
+            picture, pixel_size=pixel_size, models=models, backend=backend, parameters=parameters, seed=0
         )
     counted = measure(record).counted
     np.savez(
@@ -36,6 +39,7 @@ def main(arguments: list[str]) -> int:
         x=record.candidates.x_px[counted],
         y=record.candidates.y_px[counted],
         positive=record.candidates.is_positive[counted],
+        light=np.array(record.parameters.light),
         seconds=record.seconds["total"],
         peak_bytes=peak_bytes(),
     )

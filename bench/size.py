@@ -44,6 +44,7 @@ class _Scored:
     y: FloatArray
     seconds: float
     peak_bytes: int
+    light: tuple[float, ...]
 
 
 def measure_size(models: Path, *, side_px: int, parts_a_side: int, small_px: int, folder: Path) -> SizeReport:
@@ -60,7 +61,7 @@ def measure_size(models: Path, *, side_px: int, parts_a_side: int, small_px: int
     for column in range(parts_a_side):
         for row in range(parts_a_side):
             corner = (column * part_px, row * part_px)
-            part = _score(_cut_out(large, corner, part_px), models, cache)
+            part = _score(_cut_out(large, corner, part_px), models, cache, light=whole.light)
             part_count += _clear_of_cuts(part, corner, part_px=part_px, side_px=side_px)
     whole_count = _clear_of_cuts(whole, (0, 0), part_px=part_px, side_px=side_px)
     small = tuple(each.seconds / (small_px**2 / 1e6) for each in (first, last))
@@ -79,13 +80,16 @@ def measure_size(models: Path, *, side_px: int, parts_a_side: int, small_px: int
     )
 
 
-def _score(path: Path, models: Path, cache: Path) -> _Scored:
-    """Scores a picture in a process of its own."""
+def _score(path: Path, models: Path, cache: Path, *, light: tuple[float, ...] = ()) -> _Scored:
+    """Scores a picture in a process of its own, in the light given or its own."""
     out = path.with_suffix(".npz")
     command = [sys.executable, "-m", "bench.score_once", str(path), str(models), str(cache), str(out)]
+    if light:
+        command.append(",".join(str(each) for each in light))
     subprocess.run(command, check=True, cwd=Path(__file__).resolve().parents[1])
     with np.load(out) as found:
-        return _Scored(found["x"], found["y"], float(found["seconds"]), int(found["peak_bytes"]))
+        seconds, peak_bytes = float(found["seconds"]), int(found["peak_bytes"])
+        return _Scored(found["x"], found["y"], seconds, peak_bytes, tuple(found["light"].tolist()))
 
 
 def _cut_out(large: Path, corner: tuple[int, int], side_px: int) -> Path:
