@@ -46,19 +46,23 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Error:
-    """One field: its error on the arcsine scale, its tumor nuclei and the index found in percent."""
+    """One field: its error on the arcsine scale, its tumor nuclei, the mean of index found and counted.
+
+    The mean, as in a Bland–Altman plot: by the index found alone, fields that read too high would gather
+    above each border.
+    """
 
     laboratory: str
     error: float
     nuclei: int
-    found_percent: float
+    level_percent: float
 
 
 def estimate_error_model(figures: Sequence[FieldFigures]) -> dict[str, Any] | None:
     """The error model as a card holds it, from laboratories left out of training; each source is one.
 
     Counted with step 1 where every field was, else without. Used are fields with at least 50 tumor
-    nuclei counted and an index found. Levels of the index found (below 10 %, 10-30 %, above) get parts
+    nuclei counted and an index found. Levels of the index (below 10 %, 10-30 %, above) get parts
     of their own where at least three laboratories and ten fields lie in each of two neighbours; else
     they are pooled. None with fewer than two laboratories, or without two fields of one laboratory.
 
@@ -120,7 +124,7 @@ def _error(field: FieldFigures, step: Step) -> _Error | None:
     if nuclei < FEWEST_FOR_INDEX or truth is None or found is None:
         return None
     error = math.asin(math.sqrt(found)) - math.asin(math.sqrt(truth))
-    return _Error(field.source, error, nuclei, 100 * found)
+    return _Error(field.source, error, nuclei, 50 * (found + truth))
 
 
 def _by_laboratory(errors: Sequence[_Error]) -> dict[str, list[_Error]]:
@@ -160,7 +164,7 @@ def _levels(errors: Sequence[_Error]) -> list[tuple[float, list[_Error]]]:
     levels: list[tuple[float, list[_Error]]] = []
     borders = (*LEVEL_BORDERS_PERCENT, math.inf)
     for start, stop in pairwise(borders):
-        own = [error for error in errors if start <= error.found_percent < stop]
+        own = [error for error in errors if start <= error.level_percent < stop]
         if levels and not (_holds(own) and _holds(levels[-1][1])):
             levels[-1] = (levels[-1][0], levels[-1][1] + own)
         else:

@@ -114,7 +114,7 @@ def tune_post_processing(
         for thinned in ([_thinned(each, distance) for each in scored],)
         for threshold in grid.thresholds
     )
-    return Tuning(_best(tried), tried, len(labelled), step)
+    return Tuning(best_setting(tried), tried, len(labelled), step)
 
 
 def store_tuning(cells: Path, tuning: Tuning) -> ModelCard:
@@ -195,7 +195,8 @@ def _index_error_points(nuclei: Nuclei, found: Found) -> float | None:
     return 100 * (called - truth)
 
 
-def _best(tried: Sequence[Setting]) -> Setting:
+def best_setting(tried: Sequence[Setting]) -> Setting:
+    """Smallest mean error of the index among the settings with about the best F1; without one, best F1."""
     highest = max(setting.f1 for setting in tried)
     good = [setting for setting in tried if setting.f1 >= highest - F1_MARGIN]
     if all(setting.index_mean_absolute is not None for setting in good):

@@ -145,7 +145,7 @@ def _figures(fields: Sequence[FieldFigures], step: Step, *, seed: int, draws: in
         enough=enough,
         reason=None if enough else TOO_FEW,
         intervals=intervals,
-        agreement=index_agreement(own, step),
+        agreement=index_agreement(own, step, with_limits=enough),
     )
 
 

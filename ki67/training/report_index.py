@@ -29,8 +29,8 @@ class IndexPair:
 class IndexAgreement:
     """Bias and 95 % limits of agreement of found minus counted, in points, each with its 95 % limits.
 
-    The limits take fields as independent; those of the bias over patients are in `Intervals`. A
-    limit that few fields cannot give is None.
+    The limits take fields as independent; those of the bias over patients are in `Intervals`. All
+    but pairs and bias are None where the fields are too few.
     """
 
     pairs: tuple[IndexPair, ...]
@@ -57,8 +57,13 @@ def index_pairs(figures: Sequence[FieldFigures], step: Step) -> tuple[IndexPair,
     return tuple(pairs)
 
 
-def index_agreement(figures: Sequence[FieldFigures], step: Step) -> IndexAgreement | None:
-    """None where no field has at least 50 tumor nuclei and an index found."""
+def index_agreement(
+    figures: Sequence[FieldFigures], step: Step, *, with_limits: bool = True
+) -> IndexAgreement | None:
+    """None where no field has at least 50 tumor nuclei and an index found.
+
+    `with_limits` False: fields too few to say how far errors reach; pairs and bias alone.
+    """
     pairs = index_pairs(figures, step)
     if not pairs:
         return None
@@ -67,10 +72,13 @@ def index_agreement(figures: Sequence[FieldFigures], step: Step) -> IndexAgreeme
         np.array([pair.counted_percent for pair in pairs]),
         np.array([pair.found_percent for pair in pairs]),
     )
+    mean = float(np.mean(data.y - data.x))
+    if not with_limits:
+        return IndexAgreement(pairs, mean, None, None, None, None, None, None)
     bias, lower, upper = ba_bias(data), ba_loa(data, side="lower"), ba_loa(data, side="upper")
     return IndexAgreement(
         pairs=pairs,
-        bias=float(np.mean(data.y - data.x)),
+        bias=mean,
         bias_limits=_limits(bias),
         sd=ba_sd(data).value,
         lower=lower.value,

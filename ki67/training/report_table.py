@@ -86,6 +86,7 @@ def _notes(report: Report) -> Iterator[str]:
         )
     for share in report.others:
         yield _others(share)
+        yield "  " + ", ".join(f"{row.image} {row.counted} of {row.other}" for row in share.fields)
     if report.tumor_dice is not None:
         limits = _limits(report.tumor_dice_limits, 3)
         yield f"Tumor Dice {report.tumor_dice:.3f}{limits} where masks were drawn."
