@@ -101,9 +101,7 @@ def unpack(stream: BinaryIO, target: Path) -> None:
                 for info in members:
                     _unpack_one(archive, info, top, target)
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
-        raise DataError(
-            "The file is no ZIP that can be unpacked: pack the annotated folder again."
-        ) from error
+        raise DataError("The file cannot be unpacked as ZIP: pack the annotated folder again.") from error
 
 
 def _is_wanted(info: zipfile.ZipInfo) -> bool:
