@@ -30,6 +30,7 @@ def run_train(chosen: argparse.Namespace) -> int:
         seed=chosen.seed,
         batch=chosen.batch,
         learning_rate=chosen.rate,
+        redrawn_share=chosen.redrawn_share,
         device=settings.device,
     )
     with _bar(f"train {chosen.task}") as report:
@@ -88,7 +89,14 @@ def run_crossval(chosen: argparse.Namespace) -> int:
 
     tasks: tuple[Task, ...] = ("tumor", "cells") if chosen.task == "both" else (chosen.task,)
     plans = tuple(
-        Plan(task, chosen.patches, seed=chosen.seed, learning_rate=chosen.rate, device=settings.device)
+        Plan(
+            task,
+            chosen.patches,
+            seed=chosen.seed,
+            learning_rate=chosen.rate,
+            redrawn_share=chosen.redrawn_share,
+            device=settings.device,
+        )
         for task in tasks
     )
     leave_out = tuple(tuple(entry.split(",")) for entry in chosen.leave_out or ())

@@ -115,6 +115,22 @@ def test_sources_are_sampled_by_the_root_of_what_they_hold_and_synthetic_plates_
     assert shares[:2].sum() / shares[2] == pytest.approx(2.0)
 
 
+def test_redrawn_plates_get_the_share_that_is_asked_for() -> None:
+    plates = [
+        plate("a", source="real", weight=300),
+        plate("b", source="small", weight=100),
+        dataclasses.replace(plate("c", source="h (redrawn)", weight=9000), redrawn=True),
+        plate("d", source="synthetic", synthetic=True),
+    ]
+    shares = sampling_shares(plates, synthetic_share=0.1, redrawn_share=0.25)
+    assert shares[3] == pytest.approx(0.1)
+    assert shares[2] == pytest.approx(0.25)
+    assert shares[0] / shares[1] == pytest.approx(np.sqrt(3))
+    without = sampling_shares(plates[:2], synthetic_share=0.1, redrawn_share=0.25)
+    assert without.sum() == pytest.approx(1)
+    assert without[0] / without[1] == pytest.approx(np.sqrt(3))
+
+
 def test_synthetic_plates_alone_take_everything() -> None:
     shares = sampling_shares([plate("a", synthetic=True), plate("b", synthetic=True)], synthetic_share=0.2)
     assert shares.tolist() == pytest.approx([0.5, 0.5])

@@ -39,6 +39,7 @@ class Plan:
     """Everything that decides a training besides its pictures and its first weights.
 
     `patches` is the length; the learning rate rises over `warmup` of it and falls to zero as a cosine.
+    `synthetic_share` and `redrawn_share` are those of the patches (see `sampling_shares`).
     `average` is the longest memory of the averaged weights (decay per step).
     """
 
@@ -52,6 +53,7 @@ class Plan:
     warmup: float = 0.05
     average: float = 0.99
     synthetic_share: float = 0.15
+    redrawn_share: float | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     device: str = "auto"
     threads: int | None = None
@@ -157,7 +159,9 @@ def learning_rate(plan: Plan, done: int) -> float:
 class _Patches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __init__(self, plates: Sequence[Plate], plan: Plan) -> None:
         self.plates, self.plan = plates, plan
-        self.shares = sampling_shares(plates, synthetic_share=plan.synthetic_share)
+        self.shares = sampling_shares(
+            plates, synthetic_share=plan.synthetic_share, redrawn_share=plan.redrawn_share
+        )
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         plan = self.plan

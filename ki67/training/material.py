@@ -42,6 +42,7 @@ from ki67.training.targets import (
 )
 from ki67.types import ByteArray
 
+REDRAWN = " (redrawn)"  # behind the source of an H&E picture redrawn as Ki-67
 _REDRAWN_KIND = {"positive": Kind.POSITIVE, "negative": Kind.NEGATIVE, "other": Kind.OTHER, "": Kind.UNKNOWN}
 
 
@@ -193,7 +194,7 @@ def _plates(task: Task, field: AnnotatedField, *, seed: int, redraws: int) -> It
         return
     for version in range(redraws):
         drawn, labelled = redrawn(field, rgb, nuclei, seed=1000 * seed + version)
-        yield _plate(task, field, drawn, labelled, source=f"{field.source} (redrawn)")
+        yield _plate(task, field, drawn, labelled, source=field.source + REDRAWN)
     if task == "tumor" and field.tumor_file is not None:
         yield _plate(task, field, rgb, nuclei, source=field.source)
 
@@ -214,6 +215,7 @@ def _plate(task: Task, field: AnnotatedField, rgb: ByteArray, nuclei: Nuclei | N
         target=target,
         weight=weight,
         drawn=field.tumor_file is not None,
+        redrawn=source.endswith(REDRAWN),
     )
 
 

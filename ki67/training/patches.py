@@ -25,7 +25,8 @@ class Plate:
 
     `weight` says how much the plate holds (nuclei, or pixels); `synthetic` plates
     are sampled by a fixed share.
-    `drawn` is True where the target is a tumor mask drawn by a person, not derived from centroids.
+    `drawn` is True where the target is a tumor mask drawn by a person, not derived from centroids;
+    `redrawn` where the picture is H&E redrawn as Ki-67.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Plate:
     weight: float
     synthetic: bool = False
     drawn: bool = False
+    redrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,23 +64,32 @@ class Augmentation:
     jpeg_lowest: int = 40
 
 
-def sampling_shares(plates: Sequence[Plate], *, synthetic_share: float) -> npt.NDArray[np.float64]:
+def sampling_shares(
+    plates: Sequence[Plate], *, synthetic_share: float, redrawn_share: float | None = None
+) -> npt.NDArray[np.float64]:
     """Probability of each plate: sources by the square root of what they hold, plates of a source alike.
 
-    Synthetic plates together get `synthetic_share` (all, when there is nothing else).
+    Synthetic plates together get `synthetic_share`, redrawn ones `redrawn_share` of all (None: what their
+    sources hold), the others the rest; kinds that are missing leave their share to those that are there.
     """
     shares = np.zeros(len(plates))
-    sources = sorted({plate.source for plate in plates if not plate.synthetic})
-    for source in sources:
+    synthetic = np.array([plate.synthetic for plate in plates])
+    redrawn = np.array([plate.redrawn and not plate.synthetic for plate in plates])
+    for source in sorted({plate.source for plate in plates if not plate.synthetic}):
         members = [i for i, plate in enumerate(plates) if plate.source == source and not plate.synthetic]
         shares[members] = np.sqrt(sum(plates[i].weight for i in members)) / len(members)
-    synthetic = np.array([plate.synthetic for plate in plates])
-    if not synthetic.any():
-        return np.asarray(shares / shares.sum())
-    part = synthetic_share if sources else 1.0
-    shares[~synthetic] *= (1 - part) / max(shares.sum(), 1e-12)
-    shares[synthetic] = part / synthetic.sum()
-    return shares
+    shares[synthetic] = 1.0
+    others = ~synthetic & ~redrawn
+    if redrawn_share is None:
+        parts = [(synthetic, synthetic_share), (~synthetic, 1 - synthetic_share)]
+    else:
+        rest = 1 - synthetic_share - redrawn_share
+        parts = [(synthetic, synthetic_share), (redrawn, redrawn_share), (others, rest)]
+    for members_of, part in parts:
+        if members_of.any():
+            shares[members_of] *= part / shares[members_of].sum()
+    total = shares.sum()
+    return np.asarray(shares / total if total > 0 else np.full(len(plates), 1 / len(plates)))
 
 
 def draw_patch(

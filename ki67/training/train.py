@@ -31,7 +31,7 @@ from ki67.pipeline.images import sha256_of
 from ki67.pipeline.nets import Net, build_net, load_net, net_state
 from ki67.training.folder import AnnotatedField, read_folder, split_by_patient
 from ki67.training.loop import LOG_NAME, Plan, mean_loss, take_seat, train_net
-from ki67.training.material import plates_of, synthetic_plates, usable_for
+from ki67.training.material import REDRAWN, plates_of, synthetic_plates, usable_for
 from ki67.training.patches import Plate
 from ki67.types import IsCancelled, ReportProgress, never_cancelled, no_progress
 
@@ -143,9 +143,7 @@ def train_on(
         raise TrainingError(f"The plan is for the {plan.task} net, not for the {task} net.")
     check_replaceable(out, holds=CARD_NAME)
     net, origin = first_net(task, start=start, seed=plan.seed)
-    plates = plates_of(
-        task, fields, seed=plan.seed, redraws=material.redraws, base_only=material.base_only
-    )
+    plates = plates_of(task, fields, seed=plan.seed, redraws=material.redraws, base_only=material.base_only)
     if plan.synthetic_share > 0:
         plates += synthetic_plates(
             task,
@@ -247,7 +245,7 @@ def held_out_dice(net: nn.Module, fields: Sequence[AnnotatedField], *, seed: int
     plates = [
         plate
         for plate in plates_of("tumor", fields, seed=seed + 500_000, redraws=1)
-        if plate.source.endswith("(redrawn)")
+        if plate.redrawn
     ]
     if not plates:
         return {}
@@ -310,7 +308,7 @@ def _card(
 def _how(task: Task, source: str, plates: Sequence[Plate]) -> str:
     """The source with what was done to it."""
     notes = []
-    if any(plate.source == f"{source} (redrawn)" for plate in plates):
+    if any(plate.source == source + REDRAWN for plate in plates):
         notes.append("H&E redrawn as Ki-67")
     if task == "tumor" and source not in _drawn_sources(plates):
         notes.append("tumor masks derived from centroids")
@@ -318,4 +316,4 @@ def _how(task: Task, source: str, plates: Sequence[Plate]) -> str:
 
 
 def _drawn_sources(plates: Sequence[Plate]) -> set[str]:
-    return {plate.source.removesuffix(" (redrawn)") for plate in plates if plate.drawn}
+    return {plate.source.removesuffix(REDRAWN) for plate in plates if plate.drawn}
