@@ -43,7 +43,7 @@ def panel_loa(
     data: Input,
     *,
     side: Side,
-    variant: PanelVariant = "ba1999",
+    variant: PanelVariant = "exact individual",
     reference: str = "median",
     alpha: float = 0.05,
     coverage: float = 0.95,

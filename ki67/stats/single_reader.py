@@ -44,7 +44,7 @@ Input = AlgorithmAndReaders | PanelTable
 BiasVariant = Literal[
     "two-way Satterthwaite", "two-way GPQ", "two-way jackknife", "two-way bootstrap", "cases only"
 ]
-LimitVariant = Literal["two-way GPQ", "two-way MOVER", "two-way bootstrap"]
+LimitVariant = Literal["two-way GPQ", "two-way MOVER", "two-way bootstrap", "cases only"]
 FORM: Form = "algorithm_and_readers"
 BOOTSTRAP_DRAWS = 2000
 _METHODS: Mapping[str, str] = {
@@ -131,7 +131,8 @@ def single_reader_loa(
     """A limit of agreement of the algorithm with one reader: bias ± z√(σ²u + σ²r + σ²e).
 
     `coverage` of new differences (new case, new reader) is estimated to lie between the two; z is the normal
-    quantile. Needs 2 cases and 2 readers (too_few). The bootstrap's spread is the plain one of its draws.
+    quantile. Needs 2 cases and 2 readers (too_few). Bootstrap and `cases only` take the plain spread of all
+    differences.
     """
     z = z_of(coverage) if side == "upper" else -z_of(coverage)
     name, draws = f"single_reader_loa_{side}", _draws(draws, variant)
@@ -188,7 +189,7 @@ def _limit(asked: _Asked, data: Input) -> Estimate:
     table, blank = start
     if not _enough(table):
         return _marked(asked, blank.undefined("too_few", _NEEDS))
-    if asked.variant == "two-way bootstrap":
+    if asked.variant not in _BALANCED:
         statistic = _limit_statistic(asked, table)
         value = float(statistic(np.ones((1, len(table.cases))), np.ones((1, len(table.readers))))[0])
         if not math.isfinite(value):
@@ -280,6 +281,6 @@ STATISTICS: Mapping[tuple[Form, str, str], Compute] = {
         (FORM, f"{who}_loa_{side}", variant): entry(limit, *_NAMES, "coverage", side=side, variant=variant)
         for who, limit in (("single_reader", single_reader_loa), ("reader_reader", reader_reader_loa))
         for side in ("lower", "upper")
-        for variant in ("two-way GPQ", "two-way MOVER", "two-way bootstrap")
+        for variant in ("two-way GPQ", "two-way MOVER", "two-way bootstrap", "cases only")
     },
 }
