@@ -18,6 +18,7 @@ from ki67.types import Rect
 
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "torch", "openvino")
+REDRAWN_HELP = "share of the patches from H&E redrawn as Ki-67 (default: by what the sources hold)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_crossval(commands)
+    _add_agreement(commands)
     _add_demo(commands)
     _add_bench(commands)
     return parser
@@ -89,6 +91,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--patches", type=_positive, default=20_000, metavar="N", help="length of the training")
     add("--batch", type=_positive, default=8, metavar="N", help="patches per step")
     add("--rate", type=_number, default=1e-3, metavar="F", help="highest learning rate (default 0.001)")
+    add("--redrawn-share", type=_share, metavar="F", help=REDRAWN_HELP)
     add("--base", action="store_true", help="a base for fine-tuning: typed nuclei without labels are enough")
     add("--name", dest="model_name", metavar="TEXT", help="name on the card (default: the folder's)")
     add("--seed", type=_seed, default=0, metavar="N")
@@ -120,10 +123,33 @@ def _add_crossval(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     add("--init", type=Path, metavar="DIR", help="model set to fine-tune from")
     add("--patches", type=_positive, default=10_000, metavar="N", help="length of each training")
     add("--rate", type=_number, default=1e-3, metavar="F", help="highest learning rate (default 0.001)")
+    add("--redrawn-share", type=_share, metavar="F", help=REDRAWN_HELP)
     add("--task", choices=("both", "tumor", "cells"), default="both", help="which nets to train")
     add("--seed", required=True, type=_seed, metavar="N")
     add("--out", required=True, type=Path, metavar="DIR")
     crossval.set_defaults(command=_crossval)
+
+
+def _add_agreement(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    agreement = _command(commands, "agreement", "every agreement statistic over a long table of readings")
+    add = agreement.add_argument
+    add("readings", type=Path, metavar="CSV", help="one reading a row; the value is a percentage 0–100")
+    add("--case", required=True, metavar="COL", help="column of the case")
+    add("--reader", required=True, metavar="COL", help="column of the reader")
+    add("--value", required=True, metavar="COL", help="column of the reading, a percentage")
+    add("--session", metavar="COL", help="column of the session (default: one session)")
+    add("--replicate", metavar="COL", help="column of the repeat within a session (default: one)")
+    add("--patient", metavar="COL", help="column of the patient, the unit of resampling (default: the case)")
+    add("--algorithm", metavar="NAME", help="the reader that is the algorithm (default: algorithm)")
+    add("--by", metavar="COL", help="analyse each level of this column apart")
+    add("--log2", action="store_true", help="analyse log2(value + 0.1)")
+    add("--site", choices=("breast", "neuroendocrine"), help="classes at the cut-offs of a site")
+    add("--cutoffs", metavar="'<=5,<30'", help="own classes: the upper border of each; a bare number means <")
+    add("--criterion", type=_criterion, default=0.80, metavar="F", help="of the ICC verdict (default 0.80)")
+    add("--seed", type=_seed, default=0, metavar="N", help="seed of everything drawn (default 0)")
+    add("--bootstrap", type=_positive, default=2000, metavar="N", help="draws of a bootstrap (default 2000)")
+    add("--json", type=Path, metavar="FILE", help="write every estimate here")
+    agreement.set_defaults(command=_agreement)
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -172,6 +198,15 @@ def _crossval(chosen: argparse.Namespace) -> int:
     return run_crossval(chosen)
 
 
+def _agreement(chosen: argparse.Namespace) -> int:
+    from ki67.cli_agreement import BadCutoffs, run_agreement
+
+    try:
+        return run_agreement(chosen)
+    except BadCutoffs as error:
+        return _bad_usage(chosen, str(error))
+
+
 def _demo(_: argparse.Namespace) -> int:
     from ki67.cli_score import run_demo
 
@@ -193,15 +228,30 @@ def _number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"“{text}” is not a number; give one such as 0.25"
-        ) from None
+        raise argparse.ArgumentTypeError(f"“{text}” is not a number; give one such as 0.25") from None
+
+
+def _share(text: str) -> float:
+    share = _number(text)
+    if not 0 <= share < 0.85:
+        raise argparse.ArgumentTypeError(f"“{text}” is not a share from 0 to 0.85; give 0.25 for a quarter")
+    return share
 
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"“{text}” is not a whole number of 1 or more")
     return int(text)
+
+
+def _criterion(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"“{text}” is not an ICC between 0 and 1, for example 0.80")
+    return value
 
 
 def _seed(text: str) -> int:

@@ -5,27 +5,29 @@ Names stand in natural order (R2 before R10), so that the order of the rows chan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ki67.stats.estimate import ParamValue
+from ki67.errors import DataError
+from ki67.stats.blank import LOG2_OFFSET
 from ki67.stats.forms import AlgorithmAndReaders, Pairs, Ratings, Reals
 from ki67.stats.readings import Readings, natural_order
 
 ALGORITHM = "algorithm"
 PANEL = "panel"
 RAW, LOG2 = "none", "log2(x+0.1)"
+_MOST_CELLS = 50_000_000
 
 
 @dataclass(frozen=True)
 class ReadingGrid:
-    """Percentages 0-100 (or their transform), NaN where there is no reading.
+    """Percentages 0-100, NaN where there is no reading.
 
     `values`: (cases, readers, sessions, replicates), the algorithm not among the readers; `algorithm`:
-    (cases, sessions, replicates), all NaN without one; `patients`: the patient of each case;
-    `transform`: what was done to the percentages ("none" or "log2(x+0.1)").
+    (cases, sessions, replicates), all NaN without one; `patients`: the patient of each case.
     """
 
     cases: tuple[str, ...]
@@ -36,15 +38,10 @@ class ReadingGrid:
     values: Reals
     algorithm: Reals
     algorithm_name: str = ALGORITHM
-    transform: str = RAW
 
     @property
     def has_algorithm(self) -> bool:
         return bool(np.isfinite(self.algorithm).any())
-
-    def params(self) -> dict[str, ParamValue]:
-        """The transform as an estimate's params name it."""
-        return {"transform": self.transform}
 
     def first(self) -> Reals:
         """One reading per case and reader, (cases, readers): first session, its first replicate there."""
@@ -68,12 +65,6 @@ class ReadingGrid:
         if found.any():
             medians[found] = np.nanmedian(readings[found], axis=1)
         return medians
-
-    def on_log2(self) -> ReadingGrid:
-        """The same readings as log2(x + 0.1) of the percentage (IKWG)."""
-        if self.transform == LOG2:
-            return self
-        return self._with(np.log2(self.values + 0.1), np.log2(self.algorithm + 0.1))
 
     def pairs(self, x: Reals, y: Reals) -> Pairs:
         """Two values per case as pairs; NaN is missing."""
@@ -100,22 +91,12 @@ class ReadingGrid:
         long = long_ratings(together, self.cases, (self.algorithm_name, *self.readers))
         return AlgorithmAndReaders(long.cases, long.readers, long.values, self.algorithm_name)
 
-    def _with(self, values: Reals, algorithm: Reals) -> ReadingGrid:
-        return ReadingGrid(
-            self.cases,
-            self.patients,
-            self.readers,
-            self.sessions,
-            self.replicates,
-            values,
-            algorithm,
-            self.algorithm_name,
-            LOG2,
-        )
-
 
 def grid_of(readings: Readings, *, algorithm: str = ALGORITHM) -> ReadingGrid:
-    """Lay the readings of one level out; the reader named `algorithm` is the algorithm."""
+    """Lay the readings of one level out; the reader named `algorithm` is the algorithm.
+
+    Raises DataError where sessions and replicates are so many that they cannot be meant.
+    """
     cases, case = _codes(readings.cases)
     names, _ = _codes(tuple(name for name in readings.readers if name != algorithm))
     place = {name: number for number, name in enumerate((*names, algorithm))}
@@ -123,6 +104,10 @@ def grid_of(readings: Readings, *, algorithm: str = ALGORITHM) -> ReadingGrid:
     sessions, session = _codes(readings.sessions)
     replicates, replicate = _codes(readings.replicates)
     shape = (len(cases), len(names) + 1, max(1, len(sessions)), max(1, len(replicates)))
+    if math.prod(shape) > _MOST_CELLS:
+        raise DataError(
+            f"There are {len(sessions)} sessions and {len(replicates)} replicates: name the right columns."
+        )
     values = np.full(shape, np.nan)
     values[case, reader, session, replicate] = readings.values
     patient = dict(zip(readings.cases, readings.patients, strict=True))
@@ -136,6 +121,11 @@ def grid_of(readings: Readings, *, algorithm: str = ALGORITHM) -> ReadingGrid:
         values[:, -1],
         algorithm,
     )
+
+
+def on_scale(values: Reals, transform: str) -> Reals:
+    """Percentages 0-100 as they are ("none") or as log2(x + 0.1)."""
+    return np.asarray(np.log2(values + LOG2_OFFSET)) if transform == LOG2 else values
 
 
 def long_ratings(matrix: Reals, cases: Sequence[str], readers: Sequence[str]) -> Ratings:

@@ -8,16 +8,32 @@ from typing import Any
 
 from ki67.errors import DataError
 from ki67.stats import (
-    alpha,
+    acceptance,
+    alternative_annotator,
     anova,
     bland_altman,
+    bland_altman_more,
     concordance,
+    contingency,
     correlation,
     gwet,
     icc,
+    interchange,
     kappa,
+    kappa_population,
+    krippendorff_alpha,
+    leave_one_out,
+    panel,
     passing_bablok,
+    planning,
     regression,
+    regression_limits,
+    reliability,
+    replicated,
+    single_reader,
+    variance,
+    verdict,
+    williams,
 )
 from ki67.stats.estimate import Estimate, Form, ParamValue
 from ki67.stats.forms import Data
@@ -52,16 +68,32 @@ def compute(
 def _merged() -> Mapping[Key, Compute]:
     merged: dict[Key, Compute] = {}
     for module in (
-        alpha,
+        acceptance,
+        alternative_annotator,
         anova,
         bland_altman,
+        bland_altman_more,
         concordance,
+        contingency,
         correlation,
         gwet,
         icc,
+        interchange,
         kappa,
+        kappa_population,
+        krippendorff_alpha,
+        leave_one_out,
+        panel,
         passing_bablok,
+        planning,
         regression,
+        regression_limits,
+        reliability,
+        replicated,
+        single_reader,
+        variance,
+        verdict,
+        williams,
     ):
         twice = merged.keys() & module.STATISTICS.keys()
         if twice:
