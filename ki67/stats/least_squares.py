@@ -29,6 +29,7 @@ class Line:
     sxx: float
     sigma2: float | None
     residuals: Reals
+    leverage: Reals
     influence: Reals
 
     def at(self, x: Reals) -> Reals:
@@ -58,7 +59,7 @@ def fit_line(x: Reals, y: Reals) -> Line | None:
     by_slope = centred / sxx * pushed
     influence = np.column_stack([pushed / x.size - by_slope * mean_x, by_slope])
     sigma2 = float(residuals @ residuals) / (x.size - 2) if x.size > 2 else None
-    return Line(x.size, intercept, slope, mean_x, sxx, sigma2, residuals, influence)
+    return Line(x.size, intercept, slope, mean_x, sxx, sigma2, residuals, leverage, influence)
 
 
 def slope_estimate(x: Reals, y: Reals, blank: Blank, *, alpha: float) -> Estimate:

@@ -1,9 +1,16 @@
 """Limits of agreement by regression: bias and spread both change along the index.
 
 Bland JM, Altman DG. Stat Methods Med Res 1999;8:135–160, section 3.2. With m = (x + y)/2: d = b0 + b1·m by
-least squares; the absolute residuals |R| = c0 + c1·m; limits b0 + b1·m ± z·√(π/2)·(c0 + c1·m).
-Standard errors are HC3 (MacKinnon JG, White H. J Econometrics 1985;29:305–325), each case's influence on both
-lines taken together, with t(n − 2).
+least squares; the absolute residuals |R| = c0 + c1·m; limits b0 + b1·m ± z·√(π/2)·(c0 + c1·m). Each |R| is
+divided by √(1 − leverage) first: without that the limits of 20 cases are 5 % too narrow.
+Standard errors are HC3 (MacKinnon JG, White H. J Econometrics 1985;29:305–325) with t(n − 2): they hold when
+the spread changes. A limit's interval joins those of bias and ln spread (MOVER, Zou GY. Stat Methods Med Res
+2013;22:630–642) with their correlation.
+
+Measured coverage of nominal 95 % intervals (1,500 draws, log-normal levels around 18 %, n 10, 20, 50): the
+bias 91–98 %; limits with a constant spread 93–96 %; with a spread of 1 + 0.15·m 91–95 % at 10 % and 87–92 %
+at 30 %: too narrow where cases are few. Where the spread grows in proportion the log scale (`limit_curves`)
+is the better one.
 """
 
 from __future__ import annotations
@@ -21,6 +28,7 @@ from ki67.stats.estimate import Estimate, Form
 from ki67.stats.forms import Pairs, Reals
 from ki67.stats.least_squares import Line, fit_line
 
+_WIDEST = 100.0  # of the exponent of a spread's limits
 Scale = Literal["raw", "log2(x+0.1)", "regression"]
 
 
@@ -47,20 +55,33 @@ class RegressionLimits:
 
     def bias_at(self, levels: Reals, *, alpha: float) -> Drawn:
         """b0 + b1·m with limits."""
-        return self._drawn(self.bias.at(levels), self.bias.influence_at(levels), alpha=alpha)
+        value = self.bias.at(levels)
+        half = self._half_width(self.bias.influence_at(levels), alpha=alpha)
+        return Drawn(value, value - half, value + half)
 
     def limit_at(self, levels: Reals, *, side: Side, alpha: float) -> Drawn:
-        """b0 + b1·m ± z·√(π/2)·(c0 + c1·m) with limits."""
+        """b0 + b1·m ± z·√(π/2)·(c0 + c1·m) with limits: those of bias and ln spread, joined by MOVER."""
         sign = 1 if side == "upper" else -1
-        spread = self.residual.at(levels)
-        value = self.bias.at(levels) + sign * self.stretch * np.where(spread < 0, np.nan, spread)
-        influence = self.bias.influence_at(levels)
-        influence = influence + sign * self.stretch * self.residual.influence_at(levels)
-        return self._drawn(value, influence, alpha=alpha)
+        fitted = self.stretch * self.residual.at(levels)
+        dust = 1e-12 * float(np.max(np.abs(self.bias.at(levels)) + np.abs(levels)))
+        spread = np.where(fitted > dust, fitted, np.where(fitted < -dust, np.nan, 0.0))
+        of_bias = self.bias.influence_at(levels)
+        of_spread = self.stretch * self.residual.influence_at(levels)
+        bias_half = self._half_width(of_bias, alpha=alpha)
+        spread_half = self._half_width(of_spread, alpha=alpha)
+        relative = np.divide(spread_half, spread, out=np.zeros_like(spread), where=spread > 0)
+        widening = np.exp(np.minimum(relative, _WIDEST))
+        lengths = np.linalg.norm(of_bias, axis=0) * np.linalg.norm(of_spread, axis=0)
+        shared = sign * np.sum(of_bias * of_spread, axis=0)
+        correlation = np.divide(shared, lengths, out=np.zeros_like(shared), where=lengths > 0)
+        inward = _joined(bias_half, spread - spread / widening, correlation)
+        outward = _joined(bias_half, spread * widening - spread, correlation)
+        value = self.bias.at(levels) + sign * spread
+        down, up = (inward, outward) if side == "upper" else (outward, inward)
+        return Drawn(value, value - down, value + up)
 
-    def _drawn(self, value: Reals, influence: Reals, *, alpha: float) -> Drawn:
-        half = t_of(alpha, self.bias.n - 2) * np.sqrt(np.sum(influence**2, axis=0))
-        return Drawn(value, value - half, value + half)
+    def _half_width(self, influence: Reals, *, alpha: float) -> Reals:
+        return np.asarray(t_of(alpha, self.bias.n - 2) * np.linalg.norm(influence, axis=0))
 
 
 @dataclass(frozen=True)
@@ -79,7 +100,7 @@ def fit_limits(used: Pairs, *, coverage: float = 0.95) -> RegressionLimits | Non
     bias = fit_line(level, used.y - used.x) if used.x.size > 2 else None
     if bias is None:
         return None
-    residual = fit_line(level, np.abs(bias.residuals))
+    residual = fit_line(level, np.abs(bias.residuals) / np.sqrt(np.maximum(1 - bias.leverage, 1e-12)))
     return None if residual is None else RegressionLimits(bias, residual, z_of(coverage))
 
 
@@ -141,6 +162,10 @@ def scale_advice(pairs: Pairs, *, alpha: float = 0.05) -> ScaleAdvice:
     return ScaleAdvice(
         "regression", raw, log2, f"The spread {grows} with the index: limits are made by regression."
     )
+
+
+def _joined(first: Reals, second: Reals, correlation: Reals) -> Reals:
+    return np.sqrt(np.maximum(0.0, first**2 + second**2 + 2 * correlation * first * second))
 
 
 def _off_zero(slope: Estimate) -> bool:
