@@ -12,8 +12,9 @@ from ki67.stats import gwet, kappa, krippendorff_alpha
 from ki67.stats.coding import code
 from ki67.stats.estimate import Estimate
 from ki67.stats.forms import Categories, Table
+from ki67.stats.kappa_population import for_reader_population
 from ki67.stats.weights import agreement_weights
-from tests.stats_tables import fleiss_1971, from_rows, krippendorff_2011
+from tests.stats_tables import FLEISS_1971, fleiss_1971, from_rows, krippendorff_2011
 
 # Two readers of 25 cases, three classes.
 TABLE = Table(np.array([[8.0, 2, 0], [1, 7, 2], [0, 1, 4]]), ("1", "2", "3"))
@@ -250,3 +251,46 @@ def test_alpha_is_that_of_the_package_krippendorff(level: str) -> None:
     found = krippendorff_alpha.krippendorff_alpha(from_rows(rows, classes="12345"), level)
     expected = krippendorff.alpha(reliability_data=drawn.T, level_of_measurement=level)
     assert close(found, expected)
+
+
+def without_reader(rows: list[str], reader: int) -> Categories:
+    return from_rows([row[:reader] + row[reader + 1 :] for row in rows], classes="12345")
+
+
+def test_limits_for_the_reader_population_add_the_readers_to_the_cases() -> None:
+    here = gwet.gwet_ac(fleiss_1971())
+    found = for_reader_population(fleiss_1971(), "gwet_ac1")
+    assert (found.value, found.target) == (here.value, "reader population")
+    assert found.variant == "unweighted, two-way jackknife"
+    rows = FLEISS_1971.split()
+    left_out = [gwet.gwet_ac(without_reader(rows, reader)).value for reader in range(6)]
+    cases = ((limits(here)[1] - here.value) / stats.t.ppf(0.975, 29)) ** 2
+    readers = 5 / 6 * np.sum((np.array(left_out) - np.mean(left_out)) ** 2)
+    df = (cases + readers) ** 2 / (cases**2 / 29 + readers**2 / 5)
+    half = stats.t.ppf(0.975, df) * (cases + readers) ** 0.5
+    assert limits(found) == pytest.approx((found.value - half, found.value + half), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["fleiss_kappa", "conger_kappa", "light_kappa"])
+def test_kappas_without_each_reader_are_those_of_the_readers_that_are_left(name: str) -> None:
+    rows = FLEISS_1971.split()
+    expected = [getattr(kappa, name)(without_reader(rows, reader)).value for reader in range(6)]
+    assert kappa.without_each_reader(code(fleiss_1971()), name) == pytest.approx(expected, abs=1e-12)
+
+
+def test_gwets_coefficients_without_each_reader_drop_the_cases_that_only_this_one_read() -> None:
+    rows = ["1123", "22.2", "3..3", "331.", "1..."]
+    for weighting in ("unweighted", "ordinal weights"):
+        expected = [
+            gwet.fleiss_kappa_general(without_reader(rows, reader), weighting=weighting).value
+            for reader in range(4)
+        ]
+        codes = code(from_rows(rows, classes="12345"))
+        assert gwet.without_each_reader(codes, "fleiss", weighting) == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_reader_population_needs_three_readers() -> None:
+    found = for_reader_population(TABLE, "conger_kappa")
+    assert (found.ci_low, found.reason) == (None, "too_few")
+    assert found.value == kappa.conger_kappa(TABLE).value
+    assert for_reader_population(pairs_of("11", "11"), "fleiss_kappa").reason == "one_category"

@@ -129,12 +129,11 @@ def _estimate(codes: Codes, coefficient: Coefficient, weighting: Weighting, alph
     weights = agreement_weights(weighting, len(codes.categories))
     seen = _agreement(counts, weights)
     chance, chance_of_case = _chance(coefficient, weights, seen)
-    if 1 - chance < _ZERO:
+    value = _value(seen, chance)
+    if math.isnan(value):
         return sorry(
             reason="one_category", message="Every reading is in one class: agreement beyond chance is 0/0."
         )
-    paired = seen.ratings > 1
-    value = (float(seen.of_case[paired].mean()) - chance) / (1 - chance)
     half = None
     if patients > 1:
         error = _standard_error(seen, chance, chance_of_case, value, used.patients)
@@ -155,6 +154,28 @@ def _estimate(codes: Codes, coefficient: Coefficient, weighting: Weighting, alph
         readers=two_readers(codes),
         target="these readers",
     )
+
+
+def without_each_reader(codes: Codes, coefficient: Coefficient, weighting: Weighting) -> Reals:
+    """The coefficient without each reader in turn, (readers,); nan for 0/0 or without a pair of ratings."""
+    weights = agreement_weights(weighting, len(codes.categories))
+    counts = codes.counts()
+    values = np.full(len(codes.readers), np.nan)
+    for reader in range(len(codes.readers)):
+        own = codes.matrix[:, reader, None] == np.arange(len(codes.categories))
+        left = counts - own
+        left = left[left.sum(axis=1) > 0]
+        if len(codes.categories) > 1 and (left.sum(axis=1) > 1).any():
+            seen = _agreement(left, weights)
+            values[reader] = _value(seen, _chance(coefficient, weights, seen)[0])
+    return values
+
+
+def _value(seen: _Agreement, chance: float) -> float:
+    """(observed - chance) / (1 - chance); nan for 0/0."""
+    if 1 - chance < _ZERO:
+        return math.nan
+    return (float(seen.of_case[seen.ratings > 1].mean()) - chance) / (1 - chance)
 
 
 def _standard_error(

@@ -202,6 +202,34 @@ def jackknife_limits(value: float, without: Reals, *, alpha: float) -> tuple[flo
     return value - half, value + half
 
 
+def without_each_reader(codes: Codes, statistic: str) -> Reals:
+    """`fleiss_kappa`, `conger_kappa` or `light_kappa` of the complete cases, without each reader in turn.
+
+    (readers,), three readers or more; nan where it is 0/0.
+    """
+    used = codes.complete()
+    n, readers, _ = (one_hot := _one_hot(used)).shape
+    if n == 0:
+        return np.full(readers, np.nan)
+    shares = one_hot.sum(axis=0) / n
+    same = np.einsum("nrq,nsq->rs", one_hot, one_hot, optimize=True) / n
+    chance = shares @ shares.T
+    if statistic == "light_kappa":
+        return _pair_means(_ratio(same, chance))
+    if statistic == "conger_kappa":
+        return _ratio(_pair_means(same), _pair_means(chance))
+    pooled = (shares.sum(axis=0) - shares) / (readers - 1)
+    return _ratio(_pair_means(same), (pooled**2).sum(axis=1))
+
+
+def _pair_means(of_pairs: Reals) -> Reals:
+    """Means over the pairs of readers without each reader, from a (readers, readers) matrix."""
+    apart = of_pairs.copy()
+    np.fill_diagonal(apart, 0.0)
+    left = len(apart) - 1
+    return np.asarray((apart.sum() - 2 * apart.sum(axis=1)) / (left * (left - 1)), float)
+
+
 def _ratio(seen: Reals, chance: Reals) -> Reals:
     """(seen - chance) / (1 - chance), nan where chance agreement is 1."""
     rest = np.where(1 - chance < _ZERO, np.nan, 1 - chance)
