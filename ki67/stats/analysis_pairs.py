@@ -132,8 +132,9 @@ def needs_two(key: Key) -> bool:
 
 
 def _is_for_two(key: Key) -> bool:
-    """Not the statistics whose point are many readers: Krippendorff's alpha, the pivotal ICC."""
-    return key[1] != "krippendorff_alpha" and key[2] != "generalized pivotal"
+    """Not the statistics whose point are many readers: Krippendorff's alpha, pivotal ICC, population."""
+    many = key[2] == "generalized pivotal" or key[2].endswith("two-way jackknife")
+    return key[1] != "krippendorff_alpha" and not many
 
 
 def _levels(settings: AnalysisSettings) -> tuple[Params, ...]:
