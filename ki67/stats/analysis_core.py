@@ -14,7 +14,9 @@ from ki67.stats.verdict import IkwgVerdict
 
 Params = Mapping[str, ParamValue]
 Readers = tuple[str, str]
-OWN_COVERAGE: Mapping[str, Params] = {"ba_tdi90_normal_approx": {"coverage": 0.9}}
+OWN_COVERAGE: Mapping[str, Params] = {
+    name: {"coverage": 0.9} for name in ("ba_tdi90_normal_approx", "tdi", "tdi_upper_bound")
+}
 
 
 @dataclass(frozen=True)
