@@ -153,7 +153,7 @@ def _what_is_needed() -> None:
             "3. The **patient** of each, so that the intervals are over patients."
         )
         st.caption(
-            "A folder or ZIP holds manifest.csv (image, mpp, patient, source) and beside each picture a CSV "
-            "of its nuclei. From QuPath: points or areas classed Positive, Negative or Other, as GeoJSON."
+            "A folder or ZIP holds manifest.csv, the list of its pictures, and beside each picture a CSV of "
+            "its nuclei. From QuPath: points or areas classed Positive, Negative or Other, as GeoJSON."
         )
         st.caption("Pictures that a net was trained on are recognised and left out of the figures.")

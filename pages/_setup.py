@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -10,7 +11,7 @@ from ki67 import numbers
 from ki67.study import asking, pictures, scoring
 from ki67.study.pictures import StoredPicture
 from ki67.study.scoring import ScoreRequest
-from pages import _cards, _shell, _start, _table, _where
+from pages import _cards, _model_choice, _shell, _start, _table, _where
 from pages._asked import Asked
 
 CARDS_AT_MOST = 3
@@ -60,19 +61,21 @@ def _start_row(asked: Sequence[Asked]) -> None:
     complete = len(requests) == len(asked)
     label = "Score 1 picture" if len(asked) == 1 else f"Score {len(asked)} pictures"
     fault = st.container()
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = _model_choice.ask(key="score_models")
         pressed = st.button(label, type="primary", disabled=not complete, key="score_pictures")
-        st.caption(_time_and_models(asked), width="content")
+        st.caption(_time_and_models(asked, chosen), width="content")
     if pressed and complete:
         with fault, _shell.errors_in_words():
+            requests = [replace(request, model_set=chosen) for request in requests]
             submitted = scoring.submit(_shell.workplace(), _shell.person(), requests)
             _start.forget_faults()
             _where.go_to_jobs(submitted)
 
 
-def _time_and_models(asked: Sequence[Asked]) -> str:
+def _time_and_models(asked: Sequence[Asked], chosen: str | None) -> str:
     """ "About 12 s. Both steps, model set lab-2026-11." """
-    name = scoring.current_model_set(_shell.workplace(), _shell.person()).name
+    name = chosen or scoring.current_model_set(_shell.workplace(), _shell.person()).name
     both = all(one.request is None or one.request.use_tumor_mask for one in asked)
     steps = "Both steps" if both else "Step 1 left out where you said so"
     megapixels = sum(_scored_megapixels(one) for one in asked)

@@ -20,7 +20,7 @@ from tests.pages_store import (  # noqa: F401
     words_of,
 )
 
-PAGES = ("pages/score.py", "pages/results.py")
+PAGES = ("pages/score.py", "pages/results.py", "pages/detection.py", "pages/models.py")
 NOT_IN_THE_APP = re.compile(
     r"(?<!data:)\b(images?|ROI|mpp|raters?|inference|ground truth|tumour)\b", re.IGNORECASE
 )
