@@ -237,7 +237,7 @@ def _add(
         words += f", session {session}" if columns.session else ""
         words += f", replicate {replicate}" if columns.replicate else ""
         within = f" within {cell[columns.by]}" if columns.by else ""
-        again = f"{words} is there already{within}, in row {level.keys[key]}; keep one of the two."
+        again = f"{words} is in row {level.keys[key]} already{within}; keep one of the two."
         return Problem(row, columns.case, again)
     level.keys[key] = row
     patient = cell[columns.patient] if columns.patient else case
