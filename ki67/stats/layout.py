@@ -27,7 +27,7 @@ Cells = Ratings | Matrix | Cube
 
 @dataclass(frozen=True)
 class Design:
-    """A layout and what it was made from: cases, readers and sessions with a reading; the missing readings."""
+    """A layout and what it was made from: cases, readers and sessions read, readings missing."""
 
     layout: Layout
     cases: int

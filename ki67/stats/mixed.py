@@ -62,8 +62,8 @@ class Likelihood(Protocol):
     def mean(self, theta: Reals) -> float:
         """The generalized least squares mean."""
 
-    def closed_form(self) -> Reals | None:
-        """The REML estimate where it needs no iteration."""
+    def start(self) -> tuple[Reals, bool]:
+        """Variances to start from, and whether they are the REML estimate already."""
 
 
 def likelihood_of(layout: Layout) -> Likelihood:
@@ -98,11 +98,11 @@ class Balanced:
     def mean(self, theta: Reals) -> float:
         return self.layout.grand_mean()
 
-    def closed_form(self) -> Reals | None:
+    def start(self) -> tuple[Reals, bool]:
         """The analysis-of-variance estimates, which are REML's where none is negative."""
         theta: Reals = np.linalg.lstsq(self.weights, self.squares / self.df, rcond=None)[0].astype(np.float64)
-        square_number = len(self.df) == len(theta)
-        return theta if square_number and theta[-1] > 0 and np.all(theta >= 0) else None
+        exact = len(self.df) == len(theta) and theta[-1] > 0 and bool(np.all(theta >= 0))
+        return (theta, True) if exact else (np.maximum(theta, 0.01 * self.layout.variance()), False)
 
 
 def _strata(layout: Layout) -> tuple[Reals, Reals, Reals, Reals]:
@@ -145,6 +145,16 @@ def _strata(layout: Layout) -> tuple[Reals, Reals, Reals, Reals]:
 
 
 @dataclass(frozen=True)
+class _Forms:
+    """log |V|, 1'V⁻¹1, 1'V⁻¹y and y'V⁻¹y, y about its mean."""
+
+    log_det: Complexes
+    one: Complexes
+    cross: Complexes
+    square: Complexes
+
+
+@dataclass(frozen=True)
 class Sparse:
     """Designs with missing cells, every reading used.
 
@@ -157,23 +167,34 @@ class Sparse:
     layout: Layout
 
     def deviance(self, theta: Reals, *, reml: bool) -> tuple[float, Reals]:
-        number = len(theta)
-        batch = theta + 1j * _STEP * np.eye(number)
-        log_det, one, cross, square = self._forms(batch)
+        forms = self._forms(theta + 1j * _STEP * np.eye(len(theta)))
         readings = self.layout.readings
-        value = log_det + square - cross**2 / one
-        value = value + np.log(one) + (readings - 1) * _LOG_2PI if reml else value + readings * _LOG_2PI
+        value = forms.log_det + forms.square - forms.cross**2 / forms.one
+        value = value + np.log(forms.one) + (readings - 1) * _LOG_2PI if reml else value + readings * _LOG_2PI
         return float(value[0].real), np.asarray(value.imag / _STEP)
 
     def mean(self, theta: Reals) -> float:
-        _, one, cross, _ = self._forms(theta[None].astype(np.complex128))
-        return self.layout.grand_mean() + float((cross / one)[0].real)
+        forms = self._forms(theta[None].astype(np.complex128))
+        return self.layout.grand_mean() + float((forms.cross / forms.one)[0].real)
 
-    def closed_form(self) -> Reals | None:
-        return None
+    def start(self) -> tuple[Reals, bool]:
+        """The analysis-of-variance estimates of the design with its missing cells filled in additively."""
+        layout = self.layout
+        counts, there = layout.counts, layout.counts > 0
+        middle = layout.grand_mean()
+        apart = np.where(there, layout.means - middle, 0.0)
+        case = apart.sum(axis=(1, 2)) / there.sum(axis=(1, 2))
+        reader = apart.sum(axis=(0, 2)) / there.sum(axis=(0, 2))
+        filled = np.where(there, layout.means, middle + case[:, None, None] + reader[None, :, None])
+        repeats = max(1.0 + (counts.max() > 1), np.round(counts[there].mean()))
+        left = layout.readings - int(there.sum())
+        within = layout.within / left * counts.size * (repeats - 1) if left else 0.0
+        whole = Layout(np.full(counts.shape, repeats), filled, within, layout.components)
+        theta, _ = Balanced(whole, *_strata(whole)).start()
+        return np.maximum(theta, 0.01 * layout.variance()), False
 
-    def _forms(self, theta: Complexes) -> tuple[Complexes, Complexes, Complexes, Complexes]:
-        """log |V|, 1'V⁻¹1, 1'V⁻¹y and y'V⁻¹y (y about its mean) for each row of `theta`."""
+    def _forms(self, theta: Complexes) -> _Forms:
+        """The quadratic forms for each row of `theta`, rows that differ in their imaginary parts only."""
         layout = self.layout
         part = {name: theta[:, number] for number, name in enumerate(layout.components)}
         nothing = np.zeros(len(theta), np.complex128)
@@ -211,24 +232,55 @@ class Sparse:
         turned = crossed.transpose(0, 2, 1)
         to_one = (turned / taller[:, None, :]).sum(axis=2)
         to_y = to_y - (turned * (case / taller * of_case_y)[:, None, :]).sum(axis=2)
-        middle = blocks - (turned * (case / taller)[:, None, :]) @ crossed
+        middle = blocks - _gram(crossed, case / taller)
 
-        prior = self._reader_covariance(part, nothing)
-        inner = np.eye(middle.shape[-1]) + middle @ prior
-        sign, log_abs = np.linalg.slogdet(inner)
-        log_det = log_det + log_abs + 1j * np.angle(sign)
+        prior = _ReaderPrior(
+            part.get("reader", nothing), part.get("session", nothing), layout.counts.shape[2]
+        )
         sides = np.stack([to_one, to_y], axis=-1)
-        solved = prior @ np.linalg.solve(inner, sides)
-        taken = sides.transpose(0, 2, 1) @ solved
-        return log_det, one - taken[:, 0, 0], cross - taken[:, 0, 1], square - taken[:, 1, 1]
+        log_abs, taken = _eliminated(middle, prior, sides)
+        log_det = log_det + log_abs
+        return _Forms(log_det, one - taken[:, 0, 0], cross - taken[:, 0, 1], square - taken[:, 1, 1])
 
-    def _reader_covariance(self, part: dict[Component, Complexes], nothing: Complexes) -> Complexes:
-        """Covariance of the effects of readers and their sessions, (rows, readers × sessions, same)."""
-        _, b, s = self.layout.counts.shape
-        same_reader = np.kron(np.eye(b), np.ones((s, s)))
-        reader = part.get("reader", nothing)[:, None, None]
-        session = part.get("session", nothing)[:, None, None]
-        return np.asarray(reader * same_reader + session * np.eye(b * s))
+
+@dataclass(frozen=True)
+class _ReaderPrior:
+    """Covariance of the effects of readers and their sessions, of which each reader has `sessions`."""
+
+    reader: Complexes
+    session: Complexes
+    sessions: int
+
+    def times(self, rows: Complexes) -> Complexes:
+        """Matrices (…, anything, readers × sessions) times the covariance."""
+        apart = rows.reshape(*rows.shape[:-1], -1, self.sessions)
+        together = np.broadcast_to(apart.sum(axis=-1, keepdims=True), apart.shape).reshape(rows.shape)
+        return np.asarray(self.reader[:, None, None] * together + self.session[:, None, None] * rows)
+
+
+def _eliminated(middle: Complexes, prior: _ReaderPrior, sides: Complexes) -> tuple[Complexes, Complexes]:
+    """log |I + MP| and s'P(I + MP)⁻¹s of each row.
+
+    The rows share their real parts, so one real inverse serves all: imaginary parts, which are derivatives,
+    follow by the product rule.
+    """
+    inner = prior.times(middle)
+    inverse = np.linalg.inv(np.eye(inner.shape[-1]) + inner[0].real)
+    real = sides[0].real
+    solved = inverse @ real
+    weighed = prior.times(solved.T[None].astype(np.complex128)).transpose(0, 2, 1)
+    level = weighed[0].real
+    log_abs = -np.linalg.slogdet(inverse)[1] + 1j * np.einsum("ij,pji->p", inverse, inner.imag)
+    outer = sides.imag.transpose(0, 2, 1) @ level
+    change = real.T @ weighed.imag - (level.T @ inner.imag) @ solved
+    return log_abs, real.T @ level + 1j * (outer + outer.transpose(0, 2, 1) + change)
+
+
+def _gram(rows: Complexes, weights: Complexes) -> Complexes:
+    """R' diag(weights) R of each row of the batch, by real products: the real parts are shared."""
+    real, weight = rows[0].real, weights[0].real[:, None]
+    half = (rows.imag * weight + real * weights.imag[:, :, None] / 2).transpose(0, 2, 1) @ real
+    return np.asarray(real.T @ (weight * real) + 1j * (half + half.transpose(0, 2, 1)))
 
 
 def _reader_blocks(w: Complexes, shrink: Complexes | None) -> Complexes:
@@ -239,7 +291,7 @@ def _reader_blocks(w: Complexes, shrink: Complexes | None) -> Complexes:
     index = np.arange(b * s)
     result[:, index, index] = diagonal
     if shrink is not None:
-        within = np.einsum("pab,pabs,pabt->pbst", shrink, w, w, optimize=True)
+        within = np.einsum("pabs,pabt->pbst", w * shrink[..., None], w)
         for reader in range(b):
             place = slice(reader * s, (reader + 1) * s)
             result[:, place, place] -= within[:, reader]

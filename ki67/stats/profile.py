@@ -14,13 +14,17 @@ from typing import Protocol
 import numpy as np
 from scipy import optimize, stats
 
+from ki67.stats.descent import Descent
 from ki67.stats.forms import Reals
 from ki67.stats.mixed import Likelihood
 from ki67.stats.undefined import Undefined
 
 _LEAST_RESIDUAL = 1e-10  # of the readings' variance: under it the residual counts as 0
 _SHARE_END = 1e-9
-_WIDEST = 60  # doublings of the search for a limit
+_BRENT_RTOL = 1e-12
+_WIDEST = 60  # steps of the search for a limit
+_FIT_TOLERANCE = 1e-9  # of the deviance
+_PROFILE_TOLERANCE = 1e-8
 Bounds = list[tuple[float, float]]
 
 
@@ -45,15 +49,19 @@ def fit(likelihood: Likelihood, *, reml: bool) -> Fit:
     scale = likelihood.layout.variance()
     if scale <= np.square(1e-13 * np.abs(likelihood.layout.means).max()):
         raise Undefined("zero_variance", "The readings do not vary.")
-    exact = likelihood.closed_form()
     number = len(likelihood.layout.components)
-    start = exact / scale if exact is not None else np.full(number, 1 / number)
-    theta = start * scale
-    if exact is None or not reml:
-        bounds = [(0.0, math.inf)] * (number - 1) + [(_LEAST_RESIDUAL, math.inf)]
-        for _ in range(2):
-            start = _minimise(lambda x: _scaled(likelihood, x, scale, reml=reml), start, bounds)
-        theta = start * scale
+    theta, exact = likelihood.start()
+    if not (exact and reml):
+        low = np.zeros(number)
+        low[-1] = _LEAST_RESIDUAL
+        descent = Descent(theta / scale, low, np.full(number, math.inf))
+
+        def value(x: Reals) -> tuple[float, Reals]:
+            found, slope = likelihood.deviance(x * scale, reml=reml)
+            return found, slope * scale
+
+        descent.minimise(value, tolerance=_FIT_TOLERANCE)
+        theta = descent.x * scale
     perfect = bool(theta[-1] <= 10 * _LEAST_RESIDUAL * scale)
     theta = np.where(np.arange(number) == number - 1, 0.0 if perfect else theta[-1], theta)
     deviance = likelihood.deviance(theta, reml=reml)[0] if not perfect else 0.0
@@ -118,7 +126,10 @@ class SharePath:
         return np.insert(free, self.index, odds @ free), slope
 
     def bounds(self, free: Reals) -> Bounds:
-        return ComponentPath(self.index, self.is_residual).bounds(free)
+        least = _LEAST_RESIDUAL * float(free.sum())
+        if self.is_residual:  # a share of nothing would be nothing
+            return [(least, math.inf)] * len(free)
+        return ComponentPath(self.index, False).bounds(free)
 
 
 @dataclass(frozen=True)
@@ -158,21 +169,44 @@ def profile_limits(likelihood: Likelihood, best: Fit, path: Path, *, alpha: floa
     """
     if best.perfect:
         raise Undefined("zero_variance", "Nothing is left over between the readings, so there are no limits.")
-    allowed = best.deviance + float(stats.chi2.ppf(1 - alpha, 1))
-    share = isinstance(path, SharePath)
-    top = 1 - _SHARE_END if share else math.inf
-    to_line, from_line = (_logit, _logistic) if share else (math.log, math.exp)
+    needed = math.sqrt(float(stats.chi2.ppf(1 - alpha, 1)))
+    line = _line_of(likelihood, best, path)
+
+    def limit(direction: float) -> float:
+        fall = _falls(likelihood, best, path)
+        if direction < 0 and not _needs_more(path) and fall(0.0) < needed:
+            return 0.0
+        fall = _falls(likelihood, best, path)
+        place = _crossing(
+            lambda x: fall(line.figure(x)), line.start, line.step, needed=needed, direction=direction
+        )
+        return line.figure(place)
+
+    low = 0.0 if line.at_zero else limit(-1.0)
+    return low, 1.0 if line.at_one else limit(1.0)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Where a figure's search runs: its logarithm, the logit of a share, itself for an estimate of 0."""
+
+    figure: Callable[[float], float]
+    start: float
+    step: float
+    at_zero: bool = False
+    at_one: bool = False
+
+
+def _line_of(likelihood: Likelihood, best: Fit, path: Path) -> _Line:
     centre = path.figure(best.theta)
-    excess = _excess(likelihood, best, path, allowed)
-    least = 1e-9 * (1.0 if share else likelihood.layout.variance())
-    low = 0.0
-    middle = to_line(min(max(centre, 100 * least), top))
-    if centre > least and (_needs_more(path) or excess(0.0) > 0):
-        low = from_line(_crossing(lambda x: excess(from_line(x)), middle, direction=-1.0))
-    excess = _excess(likelihood, best, path, allowed)
-    if share and centre >= top:
-        return low, 1.0
-    return low, from_line(_crossing(lambda x: excess(from_line(x)), middle, direction=1.0))
+    share = isinstance(path, SharePath)
+    unit = 1.0 if share else likelihood.layout.variance()
+    if centre <= 1e-9 * unit:
+        return _Line(lambda x: x, 0.0, 0.01 * unit, at_zero=True)
+    if not share:
+        return _Line(math.exp, math.log(centre), 0.25)
+    inside = min(centre, 1 - _SHARE_END)
+    return _Line(_logistic, math.log(inside / (1 - inside)), 0.25, at_one=inside < centre)
 
 
 def _needs_more(path: Path) -> bool:
@@ -180,65 +214,43 @@ def _needs_more(path: Path) -> bool:
     return isinstance(path, SumPath) or bool(getattr(path, "is_residual", False))
 
 
-def _excess(likelihood: Likelihood, best: Fit, path: Path, allowed: float) -> Callable[[float], float]:
-    """t → profile deviance − `allowed`; each optimum starts from the last one."""
+def _falls(likelihood: Likelihood, best: Fit, path: Path) -> Callable[[float], float]:
+    """t → √(profile deviance − least deviance), nearly linear in t's logarithm; each optimum starts from the
+    last one."""
     total = likelihood.layout.variance()
-    last = path.free(best.theta)
-    bounds = path.bounds(last)
-    scale = np.array([total if high == math.inf else 1.0 for _, high in bounds])
-    boxes = [(low / unit, high / unit) for (low, high), unit in zip(bounds, scale.tolist(), strict=True)]
+    free = path.free(best.theta)
+    low, high = (np.array(ends, np.float64) for ends in zip(*path.bounds(free), strict=True))
+    scale = np.where(np.isinf(high), total, 1.0)
+    descent = Descent(free / scale, low / scale, high / scale)
 
-    def excess(t: float) -> float:
-        nonlocal last
-
+    def fall(t: float) -> float:
         def value(x: Reals) -> tuple[float, Reals]:
             theta, slope = path.theta(t, x * scale)
             found, gradient = likelihood.deviance(theta, reml=best.reml)
             return found - best.deviance, scale * (slope @ gradient)
 
-        found = _minimise(value, last / scale, boxes)
-        last = found * scale
-        return value(found)[0] + best.deviance - allowed
+        return math.sqrt(max(0.0, descent.minimise(value, tolerance=_PROFILE_TOLERANCE)))
 
-    return excess
+    return fall
 
 
-def _crossing(excess: Callable[[float], float], start: float, *, direction: float) -> float:
-    """Where the excess crosses 0, walking from `start` (excess below 0) in growing steps."""
-    step, near = 0.25, start
+def _crossing(
+    fall: Callable[[float], float], start: float, step: float, *, needed: float, direction: float
+) -> float:
+    """Where the fall reaches `needed`, walking from `start` (0 there) by the slope seen so far."""
+    near, risen = start, 0.0
     for _ in range(_WIDEST):
         far = near + direction * step
-        if excess(far) > 0:
-            return float(optimize.brentq(excess, *sorted((near, far)), xtol=1e-8))
-        near, step = far, 1.5 * step
+        risen_there = fall(far)
+        if risen_there >= needed:
+            ends = sorted((near, far))
+            return float(
+                optimize.brentq(lambda x: fall(x) - needed, *ends, xtol=1e-8 * step, rtol=_BRENT_RTOL)
+            )
+        rate = (risen_there - risen) / step
+        step = min(4 * step, 1.1 * (needed - risen_there) / rate) if rate > 0 else 2 * step
+        near, risen = far, risen_there
     raise Undefined("out_of_range", "The likelihood never falls enough for a limit.")
-
-
-def _scaled(likelihood: Likelihood, x: Reals, scale: float, *, reml: bool) -> tuple[float, Reals]:
-    value, slope = likelihood.deviance(x * scale, reml=reml)
-    return value, slope * scale
-
-
-def _minimise(value: Callable[[Reals], tuple[float, Reals]], start: Reals, bounds: Bounds) -> Reals:
-    """Bounded quasi-Newton minimum; Undefined (no_convergence) where it finds none."""
-    if not len(start):
-        return start
-    inside = np.clip(start, [low for low, _ in bounds], [high for _, high in bounds])
-    found = optimize.minimize(
-        value,
-        inside,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"ftol": 1e-15, "gtol": 1e-7, "maxiter": 500},
-    )
-    if not np.all(np.isfinite(found.x)) or not math.isfinite(found.fun):
-        raise Undefined("no_convergence", "The fit of the variance components did not settle.")
-    return np.asarray(found.x, np.float64)
-
-
-def _logit(share: float) -> float:
-    return math.log(share / (1 - share))
 
 
 def _logistic(line: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from scipy import stats
@@ -113,7 +113,13 @@ def variance_components(
     except Undefined as why:
         return tuple(_missing(name, transform, with_sessions, wanted, why) for name in names)
     skipped = ("vc_residual" if model.has_repeats else "vc_replicate") if with_sessions else ""
-    return tuple(_estimate(model, ml, name, transform, wanted) for name in names if name != skipped)
+    found: dict[str, Estimate] = {}
+    for name in names:
+        if name.endswith("_coefficient"):
+            found[name] = _coefficient(found[_sd_name(name)], name, wanted)
+        elif name != skipped:
+            found[name] = _estimate(model, ml, name, transform, wanted)
+    return tuple(found.values())
 
 
 def variance_figure(
@@ -139,8 +145,10 @@ def _estimate(
     model: Model, ml: Fit, statistic: str, transform: Transform, wanted: Mapping[str, ParamValue]
 ) -> Estimate:
     """One statistic of a fitted model; the limits may be missing with a reason of their own."""
+    if statistic.endswith("_coefficient"):
+        return _coefficient(_estimate(model, ml, _sd_name(statistic), transform, wanted), statistic, wanted)
     try:
-        value, limits = _figure(model, ml, statistic, wanted)
+        value, limits = _figure(model, ml, statistic, cast(float, wanted["alpha"]))
     except Undefined as why:
         return _missing(statistic, transform, model.with_sessions, wanted, why)
     low = high = None
@@ -172,11 +180,8 @@ def _estimate(
 Limits = Callable[[], tuple[float, float]]
 
 
-def _figure(
-    model: Model, ml: Fit, statistic: str, wanted: Mapping[str, ParamValue]
-) -> tuple[float, Limits | None]:
+def _figure(model: Model, ml: Fit, statistic: str, alpha: float) -> tuple[float, Limits | None]:
     """A value, and how to get its limits."""
-    alpha = cast(float, wanted["alpha"])
     if statistic in SESSION_COMPONENTS:
         component = SESSION_COMPONENTS[statistic]
         if statistic == "vc_replicate" and not model.has_repeats:
@@ -191,11 +196,24 @@ def _figure(
         return -model.reml.deviance / 2, None
     if statistic.startswith("icc_"):
         return _icc(model, statistic, alpha)
-    value, limits = _sd(model, statistic.rsplit("_", 1)[0], alpha)
-    factor = 1.0
-    if statistic.endswith("_coefficient"):
-        factor = math.sqrt(2) * float(stats.norm.ppf((1 + cast(float, wanted["coverage"])) / 2))
-    return factor * value, lambda: _each(limits(), lambda sd: factor * sd)
+    return _sd(model, statistic, alpha)
+
+
+def _coefficient(sd: Estimate, statistic: str, wanted: Mapping[str, ParamValue]) -> Estimate:
+    """z √2 times an SD and its limits."""
+    factor = math.sqrt(2) * float(stats.norm.ppf((1 + cast(float, wanted["coverage"])) / 2))
+    return replace(
+        sd,
+        statistic=statistic,
+        value=None if sd.value is None else factor * sd.value,
+        ci_low=None if sd.ci_low is None else factor * sd.ci_low,
+        ci_high=None if sd.ci_high is None else factor * sd.ci_high,
+        params=_params(statistic, wanted),
+    )
+
+
+def _sd_name(coefficient: str) -> str:
+    return coefficient.removesuffix("_coefficient") + "_sd"
 
 
 def _icc(model: Model, statistic: str, alpha: float) -> tuple[float, Limits]:
@@ -219,10 +237,10 @@ def _icc(model: Model, statistic: str, alpha: float) -> tuple[float, Limits]:
     return 1 - model.variance("residual") / total, limits
 
 
-def _sd(model: Model, kind: str, alpha: float) -> tuple[float, Limits]:
+def _sd(model: Model, statistic: str, alpha: float) -> tuple[float, Limits]:
     """√residual (repeatability) or √(total − case) (reproducibility)."""
     path: Path
-    if kind == "repeatability":
+    if statistic == "repeatability_sd":
         if not model.has_repeats:
             raise Undefined("not_measured", "No reader read a case twice, so repeatability was not measured.")
         path = ComponentPath(_index(model, "residual"), True)
