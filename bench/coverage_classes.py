@@ -61,7 +61,7 @@ PAIR: dict[str, Call] = {
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.coverage_classes")
-    parser.add_argument("--sets", type=int, default=80, help="sets of readers")
+    parser.add_argument("--sets", type=int, default=40, help="sets of readers")
     parser.add_argument("--studies", type=int, default=50, help="studies of each set")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args(arguments)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from ki67.stats.coding import (
     DEFAULT_ALPHA,
@@ -34,8 +34,8 @@ def clopper_pearson(count: int, n: int, *, alpha: float = DEFAULT_ALPHA) -> tupl
 
     C. J. Clopper & E. S. Pearson, Biometrika 26 (1934) 404-413. Covers at least 1 - alpha.
     """
-    low = float(stats.beta.ppf(alpha / 2, count, n - count + 1)) if count else 0.0
-    high = float(stats.beta.ppf(1 - alpha / 2, count + 1, n - count)) if count < n else 1.0
+    low = float(special.betaincinv(count, n - count + 1, alpha / 2)) if count else 0.0
+    high = float(special.betaincinv(count + 1, n - count, 1 - alpha / 2)) if count < n else 1.0
     return low, high
 
 

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ki67.stats.coding import (
     DEFAULT_ALPHA,
@@ -137,7 +137,7 @@ def _estimate(codes: Codes, coefficient: Coefficient, weighting: Weighting, alph
     half = None
     if patients > 1:
         error = _standard_error(seen, chance, chance_of_case, value, used.patients)
-        half = float(stats.t.ppf(1 - alpha / 2, patients - 1)) * error
+        half = float(special.stdtrit(patients - 1, 1 - alpha / 2)) * error
     return Estimate(
         statistic=name,
         variant=weighting,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ki67.errors import DataError
 from ki67.stats.coding import (
@@ -130,7 +130,7 @@ def _cohen_of(codes: Codes, weighting: Weighting, alpha: float) -> Estimate:
         error = math.sqrt(cohen_variance(shares, weights) / n)
         if patients < n:
             error = _clustered_error(used, shares, weights)
-        half = float(stats.norm.ppf(1 - alpha / 2)) * error
+        half = float(special.ndtri(1 - alpha / 2)) * error
         low, high = value - half, value + half
     return Estimate(
         statistic="cohen_kappa",
@@ -198,7 +198,7 @@ def jackknife_limits(value: float, without: Reals, *, alpha: float) -> tuple[flo
     if n < 2 or not np.isfinite(without).all():
         return None
     error = math.sqrt((n - 1) / n * float(((without - without.mean()) ** 2).sum()))
-    half = float(stats.t.ppf(1 - alpha / 2, n - 1)) * error
+    half = float(special.stdtrit(n - 1, 1 - alpha / 2)) * error
     return value - half, value + half
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from ki67.stats import gwet, kappa
 from ki67.stats.coding import DEFAULT_ALPHA, ClassData, alpha_of, code
@@ -60,7 +60,7 @@ def for_reader_population(
     if not np.isfinite(left_out).all():
         return _without_limits(named, "Without one of the readers the value is not defined.")
     patients = len(set((codes.complete() if complete else codes.rated()).patients.tolist()))
-    error = (here.ci_high - here.value) / float(stats.t.ppf(1 - alpha / 2, patients - 1))
+    error = (here.ci_high - here.value) / float(special.stdtrit(patients - 1, 1 - alpha / 2))
     half = _half_width(error**2, patients, left_out, alpha=alpha)
     return replace(named, ci_low=here.value - half, ci_high=here.value + half)
 
@@ -71,7 +71,7 @@ def _half_width(case_variance: float, patients: int, left_out: np.ndarray, *, al
     total = case_variance + reader_variance
     spread = case_variance**2 / (patients - 1) + reader_variance**2 / (readers - 1)
     df = total**2 / spread if spread > 0 else patients - 1
-    return float(stats.t.ppf(1 - alpha / 2, df)) * math.sqrt(total)
+    return float(special.stdtrit(df, 1 - alpha / 2)) * math.sqrt(total)
 
 
 def _without_limits(estimate: Estimate, message: str) -> Estimate:
