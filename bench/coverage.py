@@ -235,7 +235,8 @@ def resampling(setting: Setting, studies: Studies, seed: int) -> Iterator[Found]
     """Jackknife and bootstrap of each study, by the library's functions."""
     truth = population_truth(setting)
     tables = tables_of(setting, studies)
-    truth |= absolute_truth(setting) | drawn_truth(setting, seed)
+    truth |= absolute_truth(setting)
+    truth |= drawn_truth(setting, seed, studies=max(20, len(tables) // 2))
     kept = readers_truth(setting, studies.reader_effects)
     for names, variant, call in calls(seed):
         found = [call(table) for table in tables]
@@ -275,7 +276,7 @@ def advantage(table: PanelTable) -> Estimate:
     return alternative_annotator_test(table, epsilon=None).advantage
 
 
-def drawn_truth(setting: Setting, seed: int, *, studies: int = 500) -> dict[str, float]:
+def drawn_truth(setting: Setting, seed: int, *, studies: int) -> dict[str, float]:
     """Means over many studies of statistics that are unbiased and depend on the number of readers."""
     many = simulate(setting, studies, np.random.default_rng([seed, 99]))
     tables = tables_of(setting, many)
