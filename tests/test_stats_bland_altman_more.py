@@ -83,6 +83,14 @@ def test_constant_differences_lie_within_or_not() -> None:
     assert more.tdi(five).value == 5
 
 
+def test_a_bias_far_beyond_the_spread_leaves_one_tail() -> None:
+    d = np.array([100.0, 101.0, 99.5, 100.2])
+    one_tail = d.mean() + stats.norm.ppf(0.9) * d.std(ddof=1)
+    assert more.tdi(differing(d)).value == pytest.approx(one_tail)
+    assert more.tdi(differing(-d)).value == pytest.approx(one_tail)
+    assert more.tdi(pairs_of([0.2, 0.7], [0.3, 0.8])).value == pytest.approx(0.1)
+
+
 def test_the_normality_check_is_shapiro_and_wilks() -> None:
     w, p = stats.shapiro(pefr().y - pefr().x)
     assert ba.ba_shapiro_w(pefr()).value == pytest.approx(w)

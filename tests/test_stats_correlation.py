@@ -47,6 +47,7 @@ def test_kendall_counts_ties_and_needs_five_pairs_for_limits() -> None:
     assert made.value == pytest.approx(stats.kendalltau(tied.x, tied.y).statistic)
     half = 1.959964 * math.sqrt(0.437 / 2)
     assert made.ci_high == pytest.approx(math.tanh(math.atanh(made.value or 0) + half))
+    assert kendall_tau_b(pairs_of([1.0, 2.0], [5.0, 3.0])).value == -1
     four = kendall_tau_b(pairs_of([1.0, 2, 3, 4], [1.0, 3, 2, 4]))
     assert (four.value, four.ci_low, four.reason) == (pytest.approx(2 / 3), None, "too_few")
 

@@ -234,11 +234,14 @@ def _tdi_blank(
 
 def _normal_tdi(d: Reals, coverage: float) -> tuple[float, float]:
     """The normal index q and the standard error of ln q."""
-    n, mean = d.size, float(np.mean(d))
+    n, mean = d.size, abs(float(np.mean(d)))
     sd = float(np.std(d, ddof=1)) if np.ptp(d) > 0 else 0.0
     if sd == 0:
-        return abs(mean), 0.0
-    q = sd * math.sqrt(float(stats.ncx2.ppf(coverage, 1, (mean / sd) ** 2)))
+        return mean, 0.0
+    if mean > 40 * sd:  # no difference has the other sign: one tail
+        q = mean + sd * float(stats.norm.ppf(coverage))
+    else:
+        q = sd * math.sqrt(float(stats.ncx2.ppf(coverage, 1, (mean / sd) ** 2)))
     near, far = (q - mean) / sd, (q + mean) / sd
     density = stats.norm.pdf([near, far])
     by_mean = (density[0] - density[1]) / density.sum()

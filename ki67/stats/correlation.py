@@ -56,7 +56,7 @@ def kendall_tau_b(pairs: Pairs, *, alpha: float = 0.05) -> Estimate:
     missing = _undefined(used, blank)
     if missing is not None:
         return missing
-    tau = float(stats.kendalltau(used.x, used.y, method="asymptotic").statistic)
+    tau = float(stats.kendalltau(used.x, used.y).statistic)
     return _with_z_limits(tau, blank, alpha=alpha, variance=0.437, lost=4)
 
 

@@ -194,7 +194,7 @@ def _reweighted(
         if rows.size == 0:
             break
         level = _level(used, lines[rows], ratio=ratio)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             weights = included[rows] / level**2
             weights /= weights.sum(axis=1, keepdims=True)
             mean_x, mean_y = weights @ used.x, weights @ used.y
