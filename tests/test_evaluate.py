@@ -1,4 +1,4 @@
-"""Figures by hand, evaluation with a backend whose answers are known, cross-validation on tiny data."""
+"""Figures by hand, and evaluation with a backend whose answers are known."""
 
 from __future__ import annotations
 
@@ -13,27 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ki67.errors import DataError, TrainingError
-from ki67.pipeline.cards import ModelSet, read_card
+from ki67.errors import DataError
+from ki67.pipeline.cards import ModelSet
 from ki67.pipeline.images import sha256_of
-from ki67.training import crossval
 from ki67.training.counting import Found, count_field
-from ki67.training.crossval import (
-    Fold,
-    Scheme,
-    Trial,
-    assignment_csv,
-    cross_validate,
-    make_folds,
-)
 from ki67.training.evaluate import Evaluation, evaluate_fields, evaluate_folder, read_patients
 from ki67.training.evaluate_files import evaluation_json, read_figures, write_evaluation
 from ki67.training.figures import FieldFigures, MaskOverlap, StepCounts, Tally, pooled_dice, summarize
 from ki67.training.folder import Kind, Nuclei, read_folder
-from ki67.training.loop import Plan
 from ki67.training.report import EVERY_PICTURE_TRAINED, report_of
-from ki67.training.train import Material
-from tests.annotated import make_folder, write_manifest, write_mask, write_rows, write_scene
+from tests.annotated import write_manifest, write_mask, write_rows, write_scene
 from tests.pipeline_fakes import ColorBackend, draw_scene, fake_card, fake_models
 
 DETECT = Path(__file__).resolve().parents[2] / "shared" / "tools" / "detect.py"
@@ -198,6 +187,29 @@ def test_step_1_removes_the_nuclei_outside_the_tumor_and_every_figure_comes_both
     assert dice > 0.95
 
 
+def test_tumor_nuclei_outside_the_mask_are_lost_and_every_removed_detection_is_a_row(tmp_path: Path) -> None:
+    scene = draw_scene(512, 512, seed=3, tumor=(0, 0, 256, 512))
+    write_scene(tmp_path, "a.png", scene)
+    write_manifest(tmp_path, [("a.png", 0.5, "P", "drawn")])
+    (field,) = evaluate_folder(tmp_path, models=fake_models(), backend=ColorBackend()).fields
+    beyond = int((scene.x > 262).sum())
+    assert beyond > 50
+    figures = field.figures
+    assert figures.found_anyhow == len(scene.x)
+    assert figures.lost_to_mask == pytest.approx(beyond, abs=6)
+    assert figures.outside_mask == pytest.approx(beyond, abs=6)
+    removed = field.removed_by_mask()
+    assert len(removed) == figures.lost_to_mask
+    assert {row.outcome for row in removed} == {"matched"}
+    assert min(row.found_x_px or 0 for row in removed) > 240
+    missed = [row for row in field.errors("with_step_1") if row.fault == "missed"]
+    assert len(missed) == figures.lost_to_mask
+    assert field.errors("without_step_1") == ()
+    bins = figures.without_step_1.bins if figures.without_step_1 else None
+    assert bins is not None
+    assert sum(bins.true) == len(scene.x)
+
+
 def test_training_pictures_are_marked_and_left_out_of_the_headline(tmp_path: Path) -> None:
     data = scene_folder(tmp_path / "data")
     first, second = (sha256_of(data / f"{i}.png") for i in range(2))
@@ -287,77 +299,6 @@ def test_pictures_without_any_truth_are_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, [("a.png", 0.5, "", "")])
     with pytest.raises(DataError, match="nothing to measure against"):
         evaluate_folder(tmp_path, models=fake_models(), backend=ColorBackend())
-
-
-def test_a_fold_never_trains_on_a_patient_that_it_tests_even_from_another_folder(tmp_path: Path) -> None:
-    fields = read_folder(make_folder(tmp_path / "a", patients=["A", "A", "B", "C"], side=32))
-    also = read_folder(make_folder(tmp_path / "b", patients=["B", "Z"], side=32))
-    folds = make_folds(fields, also, Scheme(folds=3), seed=0)
-    tested = [field.name for fold in folds for field in fold.test]
-    assert sorted(tested) == sorted(field.name for field in fields)
-    for fold in folds:
-        assert not {field.patient for field in fold.test} & {field.patient for field in fold.train}
-        assert any(field.patient == "Z" for field in fold.train)
-
-
-def test_sources_left_out_make_one_fold_each_and_the_others_only_train(tmp_path: Path) -> None:
-    fields = read_folder(make_folder(tmp_path / "a", patients=["A", "B", "C", "D"], side=32))
-    folds = make_folds(fields, (), Scheme(leave_out=(("left",),)), seed=0)
-    assert len(folds) == 1
-    assert {field.source for field in folds[0].test} == {"left"}
-    assert {field.source for field in folds[0].train} == {"right"}
-    rows = list(csv.DictReader(assignment_csv(folds).splitlines()))
-    assert [row["role"] for row in rows].count("test") == 2
-    assert [row["role"] for row in rows].count("train") == 2
-    with pytest.raises(DataError, match="No picture has the source up: the sources are left, right"):
-        make_folds(fields, (), Scheme(leave_out=(("up",),)), seed=0)
-    with pytest.raises(DataError, match="left is left out twice"):
-        make_folds(fields, (), Scheme(leave_out=(("left",), ("left", "right"))), seed=0)
-
-
-def tiny_trial() -> Trial:
-    plan = Plan("cells", 4, seed=0, batch=2, patch_px=64, device="cpu", threads=1, save_every=4)
-    return Trial((plan,), Material(1, 1, 64), backend="torch", device="cpu")
-
-
-def test_cross_validation_trains_and_evaluates_every_fold_and_goes_on_where_it_stopped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = make_folder(tmp_path / "data", patients=["A", "B", "C"], side=96)
-    out = tmp_path / "out"
-
-    def stopped(fold: Fold, *_: object, **__: object) -> None:
-        raise KeyboardInterrupt(fold.name)
-
-    with monkeypatch.context() as patch:
-        original = crossval._run_fold
-        patch.setattr(
-            crossval,
-            "_run_fold",
-            lambda fold, *args, **kw: stopped(fold) if fold.name == "fold-2" else original(fold, *args, **kw),
-        )
-        with pytest.raises(KeyboardInterrupt, match="fold-2"):
-            cross_validate(data, scheme=Scheme(folds=2), trial=tiny_trial(), seed=0, out=out)
-    before = (out / "fold-1" / "evaluation.json").stat().st_mtime_ns
-    pooled = cross_validate(data, scheme=Scheme(folds=2), trial=tiny_trial(), seed=0, out=out)
-    assert (out / "fold-1" / "evaluation.json").stat().st_mtime_ns == before
-    raw = json.loads((out / "crossval.json").read_text())
-    assert pooled.headline.without_step_1 is not None
-    assert raw["headline"]["without_step_1"]["fields"] == pooled.headline.without_step_1.summary.fields == 3
-    assert raw["headline"]["without_step_1"]["patients"] == 3
-    assert raw["headline"]["with_step_1"] is None
-    assert raw["error_model"] is None
-    card = read_card(out / "fold-1" / "models" / "cells")
-    tuned = card.figures["tuned_on_training_pictures"]
-    assert tuned["score_threshold"] == card.score_threshold
-    assert tuned["fields"] == 2 - (len(read_figures(out / "fold-1" / "evaluation.json")) - 1)
-    with (out / "fields.csv").open() as stream:
-        assert len(list(csv.DictReader(stream))) == 3
-    with pytest.raises(TrainingError, match=r"assignment\.csv holds another division into folds"):
-        cross_validate(data, scheme=Scheme(folds=3), trial=tiny_trial(), seed=0, out=out)
-    longer = dataclasses.replace(tiny_trial(), encoder_weights="imagenet")
-    with pytest.raises(TrainingError, match=r"plan\.json holds another training plan"):
-        cross_validate(data, scheme=Scheme(folds=2), trial=longer, seed=0, out=out)
 
 
 def test_figures_survive_being_written_and_read_again(tmp_path: Path) -> None:
