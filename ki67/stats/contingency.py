@@ -3,6 +3,9 @@
 Two readers, cases that both read. With more than two classes, `positive_from` names the class from which
 on a reading counts as positive (the highest class unless said otherwise), so that each border can be
 asked for. The first reader is the reference of PPA and NPA.
+
+All limits keep these two readers. Coverage of the 95 % limits (`python -m bench.coverage_classes`, panel and
+algorithm at 30 %, 20 cases, 2,000 draws): 98.9-99.1 %, exact limits and Newcombe's alike conservative.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ The four coefficients differ in chance agreement only:
 - `percent_agreement`: none.
 
 Limits: Gwet's linearised standard error over cases (the cases of a patient together), Student's t with one
-df fewer than patients, not cut at 1; they speak about these readers.
+df fewer than patients, not cut at 1; they speak about these readers. Coverage of the 95 % limits
+(`python -m bench.coverage_classes`, 20 cases × 5 readers, 2,000 draws): AC1 95.2 %, AC2 with linear weights
+94.8 %, Fleiss 94.3 %, Brennan-Prediger 94.8 %; for the reader population 90-91 %.
 """
 
 from __future__ import annotations
