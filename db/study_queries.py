@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from db.queries import case_row, now
 from db.study_rows import ImportRow, NewReadingRow, PlanRow, ReadingRow, StudyCaseRow, StudyRow
 from db.study_tables import Reading, ReadingImport, Study, StudyCase, StudyPlan
-from db.tables import Case, Person, Picture
+from db.tables import Case, Person, Picture, Result
 
 
 def add_study(
@@ -177,6 +177,20 @@ def every_reading(session: Session, study_id: int) -> list[ReadingRow]:
 
 def has_readings(session: Session, study_id: int) -> bool:
     return session.scalar(select(Reading.id).where(Reading.study_id == study_id).limit(1)) is not None
+
+
+def study_state(session: Session, study_id: int) -> tuple[Any, ...]:
+    """What changes with every change that matters to an analysis of a study: newest rows, exclusions."""
+    left_out = select(StudyCase.id, StudyCase.excluded).where(
+        StudyCase.study_id == study_id, StudyCase.excluded != ""
+    )
+    return (
+        session.scalar(select(func.max(Reading.id)).where(Reading.study_id == study_id)),
+        session.scalar(select(func.max(StudyPlan.id)).where(StudyPlan.study_id == study_id)),
+        session.scalar(select(func.max(StudyCase.id)).where(StudyCase.study_id == study_id)),
+        session.scalar(select(func.max(Result.id))),
+        tuple(tuple(row) for row in session.execute(left_out.order_by(StudyCase.id))),
+    )
 
 
 def _rows_of(study_id: int) -> Select[*tuple[Any, ...]]:

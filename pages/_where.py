@@ -14,6 +14,7 @@ from ki67.study.jobs import JobView
 
 SCORE_PAGE = "pages/score.py"
 DETECTION_PAGE = "pages/detection.py"
+READINGS_PAGE = "pages/readings.py"
 
 
 def codes(name: str) -> tuple[str, ...]:
@@ -72,3 +73,8 @@ def go_to_evaluation(code: str) -> None:
 def go_to_new_evaluation() -> None:
     """The form of a new evaluation."""
     st.switch_page(DETECTION_PAGE, query_params={"new": "1"})
+
+
+def go_to_readings() -> None:
+    """Where readings are imported and typed."""
+    st.switch_page(READINGS_PAGE, query_params={})

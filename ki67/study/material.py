@@ -116,6 +116,18 @@ def gather(
     )
 
 
+def state_of(workplace: Workplace, person: Person, study_code: str) -> str:
+    """A text that changes whenever `gather` might give something else; cheap, to keep what was gathered by.
+
+    Raises:
+        StoreError: no such study.
+        NotAllowed: a reader asks.
+    """
+    require(person, "coordinator", "analyst", doing="look at readings")
+    with reading(workplace) as session:
+        return repr(study_queries.study_state(session, find_study(session, study_code).id))
+
+
 def _wanted(each: StoredReading, wanted: Selection) -> bool:
     is_algorithm = each.key.reader_code == ALGORITHM
     if wanted.readers and not is_algorithm and each.key.reader_code not in wanted.readers:
@@ -153,6 +165,7 @@ def _algorithm_values(
 
 def _value(summary: CaseSummary, method: Method, rows: Sequence[ResultRow]) -> AlgorithmValue | None:
     """The value of one case; None when it is not assessable with this method."""
+    codes: tuple[str, ...]
     if method == "hot spot":
         positive, negative = summary.hot_spot_positive, summary.hot_spot_negative
         codes = (summary.hot_spot_result,) if summary.hot_spot_result else ()
