@@ -3,7 +3,7 @@
 Those that take every rating (Gwet's family) are in `ki67.stats.gwet`.
 
 Coverage of the 95 % limits for these readers (`python -m bench.coverage_classes`, three classes of the
-working group, 20 cases × 5 readers, 2,000 draws): Fleiss 95.0 %, Conger 94.9 %, Light 95.0 %; Cohen's of panel
+working group, 20 cases × 5 readers, 2,000 draws): Fleiss 95.0 %, Conger 94.9 %, Light 95.0 %; Cohen of panel
 and algorithm 92.4 %, with linear weights 91.4 %, quadratic 90.5 % (the published standard error is for many
 cases). For the reader population the same limits cover 92 %: see `ki67.stats.kappa_population`.
 """
