@@ -196,3 +196,12 @@ def test_replicates_that_are_row_numbers_are_refused_and_not_laid_out() -> None:
     ((_, readings),) = parse_readings(("case", "reader", "row", "value"), rows, columns, source="t").groups
     with pytest.raises(DataError, match="name the right columns"):
         grid_of(readings)
+
+
+def test_the_readers_first_session_is_theirs_whatever_session_the_algorithm_is_filed_under() -> None:
+    sessions = Columns("case", "reader", "value", session="session")
+    ((_, readings),) = parsed("case,reader,session,value\nT1,algorithm,1,9\nT1,R1,2,4", sessions).groups
+    grid = grid_of(readings)
+    assert grid.sessions == ("2",)
+    np.testing.assert_array_equal(grid.first(), [[4]])
+    np.testing.assert_array_equal(grid.algorithm_first(), [9])

@@ -94,7 +94,7 @@ def compare_classes(
     noted: Params | None = None,
 ) -> list[Estimate]:
     """The statistics of two readers' classes, and Gwet's AC1; those of one border for each border."""
-    classes = categories_of_pairs(pairs, borders.cutoffs, readers=readers)
+    classes = categories_of_pairs(pairs, borders.cutoffs, readers=("x", "y"))
     codes = code(classes, patients=dict(zip(pairs.cases, patients, strict=True)))
     named: Params = {"classes": borders.name, **(noted or {})}
     found = []

@@ -92,7 +92,7 @@ def algorithm_repeats(grid: ReadingGrid, settings: AnalysisSettings) -> list[Est
 
     Repeats that are all the same are the same picture read again: they measure nothing.
     """
-    images = grid.algorithm.reshape(len(grid.cases), -1)
+    images = grid.algorithm_images()
     several = images[np.isfinite(images).sum(axis=1) > 1]
     varies = bool(several.size) and bool((np.nanmax(several, axis=1) > np.nanmin(several, axis=1)).any())
     measured = images if varies else None

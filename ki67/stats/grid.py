@@ -27,7 +27,8 @@ class ReadingGrid:
     """Percentages 0-100, NaN where there is no reading.
 
     `values`: (cases, readers, sessions, replicates), the algorithm not among the readers; `algorithm`:
-    (cases, sessions, replicates), all NaN without one; `patients`: the patient of each case.
+    (cases, its own sessions, replicates), all NaN without one; `patients`: the patient of each case.
+    `sessions` are those of the readers.
     """
 
     cases: tuple[str, ...]
@@ -53,7 +54,12 @@ class ReadingGrid:
 
     def algorithm_first(self) -> Reals:
         """The algorithm's value per case: its first session and replicate there."""
-        return _first_there(self.algorithm.reshape(len(self.cases), -1))
+        return _first_there(self.algorithm_images())
+
+    def algorithm_images(self) -> Reals:
+        """Every value of the algorithm of a case, (cases, its sessions × replicates)."""
+        cases, sessions, replicates = self.algorithm.shape
+        return self.algorithm.reshape(cases, sessions * replicates)
 
     def panel(self, *, without: int | None = None) -> Reals:
         """The median of the readers' first readings per case, NaN without any; `without` leaves one out."""
@@ -111,14 +117,15 @@ def grid_of(readings: Readings, *, algorithm: str = ALGORITHM) -> ReadingGrid:
     values = np.full(shape, np.nan)
     values[case, reader, session, replicate] = readings.values
     patient = dict(zip(readings.cases, readings.patients, strict=True))
+    held = _held(values[:, :-1])
     return ReadingGrid(
         cases,
         tuple(patient[name] for name in cases),
         names,
-        sessions or ("1",),
+        tuple(np.array(sessions or ("1",), object)[held]),
         replicates or ("1",),
-        values[:, :-1],
-        values[:, -1],
+        values[:, :-1, held],
+        values[:, -1][:, _held(values[:, -1:])],
         algorithm,
     )
 
@@ -132,6 +139,12 @@ def long_ratings(matrix: Reals, cases: Sequence[str], readers: Sequence[str]) ->
     """A (cases, readers) matrix in long form, NaN cells left out."""
     case, reader = np.nonzero(np.isfinite(matrix))
     return Ratings(_names(cases, case), _names(readers, reader), matrix[case, reader])
+
+
+def _held(values: Reals) -> np.ndarray:
+    """The sessions (axis 2) with a reading, as indices; the first one where there is none at all."""
+    found = np.flatnonzero(np.isfinite(values).any(axis=(0, 1, 3)))
+    return found if found.size else np.array([0])
 
 
 def _first_there(values: Reals) -> Reals:

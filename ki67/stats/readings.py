@@ -145,7 +145,7 @@ def parse_readings(
     Raises DataError when a named column is missing; what is wrong in single rows comes back in `problems`.
     """
     places = _places(header, columns, source)
-    levels: dict[str, _Level] = {}
+    levels: dict[str, _Level] = {} if columns.by else {ONE_GROUP: _Level()}
     problems: list[Problem] = []
     patients: dict[tuple[str, str], tuple[str, int]] = {}
     numbers: list[tuple[int, str, float]] = []
