@@ -13,6 +13,7 @@ and `_msd_` with squares. No default margin: `interchange.against_margin` gives 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -25,7 +26,7 @@ from ki67.stats.blank import Blank, Compute, entry
 from ki67.stats.concordance import lin_ccc
 from ki67.stats.estimate import Estimate, Form, ParamValue
 from ki67.stats.forms import AlgorithmAndReaders, Pairs, Reals
-from ki67.stats.panel_table import RAW, PanelTable, tabulate
+from ki67.stats.panel_table import RAW, PanelTable, tabulate, weighted_sum
 from ki67.stats.resampling import standard_error, t_limits
 from ki67.stats.undefined import Undefined
 
@@ -112,28 +113,18 @@ def leave_one_out_difference(
         table = tabulate(data, transform=transform, patients=patients)
         params["transform"] = table.transform
         blank = replace(blank, n=len(table.cases), excluded=table.excluded)
-        value = _value(table, statistic, reference, np.ones((1, len(table.cases))))
-        if not np.isfinite(value).all():
+        value = float(_whole(table, reference)[statistic][0])
+        if not math.isfinite(value):
             raise Undefined("too_few", _FEW)
     except Undefined as why:
         return _aimed(blank.undefined(why.reason, why.message), two_way)
-    units = np.unique(table.units)
-    left = (table.units[None, :] != units[:, None]).astype(float)
-    over_cases = _value(table, statistic, reference, left)
-    over_readers = None
-    if two_way:
-        ones = np.ones((1, len(table.cases)))
-        over_readers = np.array(
-            [
-                _value(table.without(place), statistic, reference, ones)[0]
-                for place in range(len(table.readers))
-            ]
-        )
-    low, high = t_limits(float(value[0]), standard_error(over_cases, over_readers), alpha=alpha)
-    if np.isfinite(low) and np.isfinite(high):
-        return _aimed(blank.filled(float(value[0]), low, high), two_way)
+    over_cases = _over_cases(table, reference)[statistic]
+    over_readers = _over_readers(table, reference)[statistic] if two_way else None
+    low, high = t_limits(value, standard_error(over_cases, over_readers), alpha=alpha)
+    if math.isfinite(low) and math.isfinite(high):
+        return _aimed(blank.filled(value, low, high), two_way)
     need = "2 patients and 3 readers" if two_way else "2 patients"
-    return _aimed(blank.without_limits(float(value[0]), "too_few", f"Limits need at least {need}."), two_way)
+    return _aimed(blank.without_limits(value, "too_few", f"Limits need at least {need}."), two_way)
 
 
 def _aimed(estimate: Estimate, two_way: bool) -> Estimate:
@@ -161,30 +152,59 @@ def _agreement(pairs: Pairs, readers: tuple[str, str], transform: str, alpha: fl
 
 
 _MEASURES: Mapping[str, Callable[[Reals], Reals]] = {"mad": np.abs, "msd": np.square}
-
-
-def _value(table: PanelTable, statistic: str, reference: str, case_weights: Reals) -> Reals:
-    """The statistic for each set of case weights (draws, n); NaN where nothing is left."""
-    _, measure, whose = statistic.removeprefix("leave_one_").split("_")
-    size = _MEASURES[measure]
-    per_reader = []
-    for place in range(len(table.readers)):
-        others, used = _others(table, place, reference)
-        own = size(table.readings[:, place] - others)
-        algorithm = size(table.algorithm - others)
-        value = {"reader": own, "algorithm": algorithm, "diff": algorithm - own}[whose]
-        if used.any():
-            weights = case_weights[:, used]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                per_reader.append(weights @ value[used] / weights.sum(axis=1))
-    if not per_reader:
-        return np.full(len(case_weights), np.nan)
-    return np.asarray(np.mean(per_reader, axis=0))
-
-
 NAMES = tuple(
     f"leave_one_out_{size}_{whose}" for size in _MEASURES for whose in ("reader", "algorithm", "diff")
 )
+
+
+def _values(table: PanelTable, reference: str, case_weights: Reals) -> dict[str, Reals]:
+    """All six for each set of case weights (draws, n); NaN where nothing is left."""
+    per_reader: dict[str, list[Reals]] = {name: [] for name in NAMES}
+    total = weighted_sum(case_weights)
+    for place in range(len(table.readers)):
+        others, used = _others(table, place, reference)
+        if not used.any():
+            continue
+        with np.errstate(invalid="ignore", divide="ignore"):
+            count = total(used.astype(float))
+            for measure, size in _MEASURES.items():
+                own = np.where(used, size(table.readings[:, place] - others), 0.0)
+                algorithm = np.where(used, size(table.algorithm - others), 0.0)
+                of = {"reader": own, "algorithm": algorithm, "diff": algorithm - own}
+                for whose, values in of.items():
+                    per_reader[f"leave_one_out_{measure}_{whose}"].append(total(values) / count)
+    nothing = np.full(len(case_weights), np.nan)
+    return {name: np.mean(means, axis=0) if means else nothing for name, means in per_reader.items()}
+
+
+def _kept(
+    table: PanelTable, key: tuple[str, str], compute: Callable[[], dict[str, Reals]]
+) -> dict[str, Reals]:
+    if key not in table.computed:
+        table.computed[key] = compute()
+    found: dict[str, Reals] = table.computed[key]
+    return found
+
+
+def _whole(table: PanelTable, reference: str) -> dict[str, Reals]:
+    ones = np.ones((1, len(table.cases)))
+    return _kept(table, ("leave one out", reference), lambda: _values(table, reference, ones))
+
+
+def _over_cases(table: PanelTable, reference: str) -> dict[str, Reals]:
+    units = np.unique(table.units)
+    left = (table.units[None, :] != units[:, None]).astype(float)
+    return _kept(table, ("leave one out, cases", reference), lambda: _values(table, reference, left))
+
+
+def _over_readers(table: PanelTable, reference: str) -> dict[str, Reals]:
+    def without_each() -> dict[str, Reals]:
+        found = [_whole(table.without(place), reference) for place in range(len(table.readers))]
+        return {name: np.concatenate([one[name] for one in found]) for name in NAMES}
+
+    return _kept(table, ("leave one out, readers", reference), without_each)
+
+
 STATISTICS: Mapping[tuple[Form, str, str], Compute] = {
     (FORM, name, variant): entry(
         leave_one_out_difference, "alpha", "transform", "reference", statistic=name, variant=variant

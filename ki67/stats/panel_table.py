@@ -8,8 +8,9 @@ spread cover less than they say.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,8 @@ class PanelTable:
     """Cases that the algorithm read: `algorithm` (n,), `readings` (n, k) with NaN where missing.
 
     `units`: the number of the patient of each case, the unit of resampling; `excluded` counts the cases
-    left out; `transform` is the scale. Names stand in the order of their first appearance.
+    left out; `transform` is the scale. Names stand in the order of their first appearance. `computed` keeps
+    what several statistics of one table share.
     """
 
     cases: tuple[str, ...]
@@ -37,6 +39,7 @@ class PanelTable:
     units: np.ndarray
     excluded: int = 0
     transform: str = RAW
+    computed: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def differences(self) -> Reals:
@@ -50,12 +53,14 @@ class PanelTable:
     def without(self, reader: int) -> PanelTable:
         """The panel without one reader; cases that only this one read stay, with no reading."""
         names = tuple(name for place, name in enumerate(self.readers) if place != reader)
-        return replace(self, readers=names, readings=np.delete(self.readings, reader, axis=1))
+        return replace(self, readers=names, readings=np.delete(self.readings, reader, axis=1), computed={})
 
     def panel(self, reference: str) -> Reals:
         """The readers' "median" or "mean" per case, (n,); NaN for a case that nobody read."""
         if reference not in ("median", "mean"):
             raise DataError(f"The reference {reference!r} is not known: choose median or mean.")
+        if np.isfinite(self.readings).all() and self.readers:
+            return np.asarray((np.median if reference == "median" else np.mean)(self.readings, axis=1))
         found = np.isfinite(self.readings).any(axis=1)
         value = np.full(len(self.cases), np.nan)
         if found.any():
@@ -72,6 +77,7 @@ class PanelTable:
             readings=self.readings[keep],
             units=self.units[keep],
             excluded=self.excluded + int((~keep).sum()),
+            computed={},
         )
 
 
@@ -155,25 +161,34 @@ class PairSums:
     rr_absolute: Reals
 
 
+def weighted_sum(case_weights: Reals) -> Callable[[Reals], Reals]:
+    """Sums over cases, (n, …) → (draws, …), with weights (draws, n); each case left out in turn goes fast."""
+    n = case_weights.shape[1]
+    if case_weights.shape == (n, n) and np.array_equal(case_weights, 1 - np.eye(n)):
+        return lambda values: np.asarray(values.sum(axis=0) - values)
+    return lambda values: np.asarray(case_weights @ values)
+
+
 def pair_sums(table: PanelTable, case_weights: Reals) -> PairSums:
     """Sums of the differences with case weights (draws, n)."""
     d = table.differences
     there = np.isfinite(d)
     d = np.where(there, d, 0.0)
     k = d.shape[1]
+    total = weighted_sum(case_weights)
     count, square, absolute = (np.zeros((len(case_weights), k, k)) for _ in range(3))
     for first in range(k):
         both = (there & there[:, first : first + 1]).astype(float)
         both[:, first] = 0.0
         between = (d - d[:, first : first + 1]) * both
-        count[:, first] = case_weights @ both
-        square[:, first] = case_weights @ between**2
-        absolute[:, first] = case_weights @ np.abs(between)
+        count[:, first] = total(both)
+        square[:, first] = total(between**2)
+        absolute[:, first] = total(np.abs(between))
     return PairSums(
-        case_weights @ there.astype(float),
-        case_weights @ d,
-        case_weights @ d**2,
-        case_weights @ np.abs(d),
+        total(there.astype(float)),
+        total(d),
+        total(d**2),
+        total(np.abs(d)),
         count,
         square,
         absolute,
@@ -202,13 +217,13 @@ def disagreement(table: PanelTable, case_weights: Reals, reader_weights: Reals) 
 
 
 def once_per_weights(table: PanelTable) -> Callable[[Reals, Reals], Disagreement]:
-    """`disagreement` of one table that remembers: several statistics share the same left-out tables."""
-    known: dict[tuple[bytes, bytes], Disagreement] = {}
+    """`disagreement` of one table, kept in `computed`: statistics share left-out and drawn tables."""
 
     def means(case_weights: Reals, reader_weights: Reals) -> Disagreement:
-        key = (case_weights.tobytes(), reader_weights.tobytes())
-        if key not in known:
-            known[key] = disagreement(table, case_weights, reader_weights)
-        return known[key]
+        key = (case_weights.shape, hash(case_weights.tobytes()), hash(reader_weights.tobytes()))
+        if key not in table.computed:
+            table.computed[key] = disagreement(table, case_weights, reader_weights)
+        found: Disagreement = table.computed[key]
+        return found
 
     return means
