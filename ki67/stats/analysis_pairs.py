@@ -133,7 +133,7 @@ def needs_two(key: Key) -> bool:
 
 def _is_for_two(key: Key) -> bool:
     """Not the statistics whose point are many readers: Krippendorff's alpha, pivotal ICC, population."""
-    many = key[2] == "generalized pivotal" or key[2].endswith("two-way jackknife")
+    many = key[2] in ("generalized pivotal", "REML profile") or key[2].endswith("two-way jackknife")
     return key[1] != "krippendorff_alpha" and not many
 
 
