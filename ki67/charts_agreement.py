@@ -17,6 +17,7 @@ from ki67.numbers import decimal
 
 HEIGHT_PX = 380
 ROW_PX = 44
+BAR_SHARE = 0.03  # of the axis: an interval of a line is a bar at its right end
 Role = Literal["algorithm", "reader", "panel"]
 
 
@@ -99,7 +100,8 @@ def differences(
     figure.update_layout(template=template(mode), height=HEIGHT_PX, dragmode=False)
     figure.update_yaxes(range=[-reach, reach], fixedrange=True)
     figure.update_yaxes(title_text=y_title, col=1)
-    figure.update_xaxes(fixedrange=True)
+    figure.update_xaxes(fixedrange=True, title_font_size=13)
+    figure.update_yaxes(title_font_size=13)
     _left_titles(figure, colors, len(panels))
     return figure
 
@@ -137,8 +139,8 @@ def _draw_panel(
             continue
         if line.low is not None and line.high is not None:
             figure.add_shape(
-                type="rect", x0=0, x1=right, y0=line.low, y1=line.high, fillcolor=color, opacity=0.18,
-                line_width=0, layer="below", **place,
+                type="rect", x0=(1 - BAR_SHARE) * right, x1=right, y0=line.low, y1=line.high, fillcolor=color,
+                opacity=0.28, line_width=0, layer="below", **place,
             )  # fmt: skip
         figure.add_hline(y=line.value, line={"color": color, "width": width, "dash": dash}, **place)
     figure.add_trace(
@@ -197,7 +199,7 @@ def figures_by_row(rows: Sequence[FigureRow], *, mode: Mode, x_title: str) -> go
         height=110 + ROW_PX * len(rows),
         margin={"l": min(margin, 240)},
         dragmode=False,
-        xaxis={"title": {"text": x_title}, "range": [0, 1.01], "dtick": 0.2, "fixedrange": True},
+        xaxis=_unit_axis(x_title),
         yaxis={
             "range": [len(rows) - 0.5, -0.5], "tickvals": list(range(len(rows))), "ticktext": names,
             "showgrid": False, "fixedrange": True,
@@ -233,7 +235,27 @@ def reliability(points: Sequence[ReliabilityPoint], *, mode: Mode, x_title: str,
         template=template(mode),
         height=HEIGHT_PX,
         dragmode=False,
-        xaxis={"title": {"text": x_title}, "range": [0, 1.01], "dtick": 0.2, "fixedrange": True},
-        yaxis={"title": {"text": y_title}, "range": [0, 1.01], "dtick": 0.2, "fixedrange": True},
+        xaxis={
+            "title": {"text": x_title, "font": {"size": 13}},
+            "range": [0, 1.01],
+            "dtick": 0.2,
+            "fixedrange": True,
+        },
+        yaxis={
+            "title": {"text": y_title, "font": {"size": 13}},
+            "range": [0, 1.01],
+            "dtick": 0.2,
+            "fixedrange": True,
+        },
     )
     return figure
+
+
+def _unit_axis(title: str) -> dict[str, object]:
+    """An axis of 0-1 with its title."""
+    return {
+        "title": {"text": title, "font": {"size": 13}},
+        "range": [0, 1.01],
+        "dtick": 0.2,
+        "fixedrange": True,
+    }

@@ -12,6 +12,7 @@ from ki67.study.detection import DetectionView
 from ki67.study.detection_words import WayRow
 from ki67.study.evaluations import EvaluationView
 from pages import _detection_fields, _detection_jobs, _detection_plots, _shell, _where
+from pages._table_numbers import shown
 
 INDEX, SOURCES, SCORES = "Index", "Sources", "Scores"
 MIME = {".json": "application/json", ".csv": "text/csv"}
@@ -33,6 +34,7 @@ COLUMNS = {
     "bias": "Bias",
     "bias_interval": "95 % interval, bias",
 }
+DECIMALS = {"f1": 2, "precision": 2, "recall": 2, "index_error": 1, "bias": 1}
 
 
 def show(done: Sequence[EvaluationView], *, chosen: str | None, open_ones: Sequence[EvaluationView]) -> None:
@@ -141,10 +143,16 @@ def _sources(view: DetectionView) -> None:
 
 
 def _table(rows: Sequence[WayRow], *, first: str = "Counted") -> None:
-    frame = pd.DataFrame([{COLUMNS[name]: getattr(row, name) for name in COLUMNS} for row in rows]).rename(
-        columns={"Counted": first}
-    )
-    st.table(frame, border="horizontal", hide_index=True)
+    """Numbers in columns of numbers, which align right; those of a difference carry their sign."""
+    frame = pd.DataFrame([{COLUMNS[name]: getattr(row, name) for name in COLUMNS} for row in rows])
+    named = frame.rename(columns={"Counted": first}).astype({COLUMNS[name]: float for name in DECIMALS})
+    style = named.style
+    for name, decimals in DECIMALS.items():
+        for with_sign in (False, True):
+            chosen = [number for number, row in enumerate(rows) if row.difference == with_sign]
+            words = shown(decimals, with_sign=with_sign)
+            style = style.format(words, subset=(chosen, [COLUMNS[name]]))
+    st.table(style, border="horizontal", hide_index=True)
 
 
 def _folded(view: DetectionView) -> None:

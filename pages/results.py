@@ -88,19 +88,19 @@ def _table(rows: Sequence[ResultRow]) -> None:
         height=min(TABLE_HEIGHT_PX, HEADER_HEIGHT_PX + ROW_HEIGHT_PX * len(rows)),
         column_config={
             "Open": st.column_config.ButtonColumn(
-                "", key="open_result", on_click=_remember_click, args=([row.code for row in rows],), width=80
+                "", key="open_result", on_click=_remember_click, args=([row.code for row in rows],), width=54
             ),
-            "Picture": st.column_config.ImageColumn(width=80),
-            "Case": st.column_config.TextColumn(width=90),
-            "Site": st.column_config.TextColumn(width=120),
-            "Index, %": st.column_config.TextColumn(alignment="right", width=80),
-            "95 % interval": st.column_config.TextColumn(alignment="right", width=115),
-            "Kind": st.column_config.TextColumn(width=80),
-            "Class, %": st.column_config.TextColumn(width=100),
-            "Nuclei": st.column_config.TextColumn(alignment="right", width=70),
-            "Flags": st.column_config.TextColumn(width=170),
-            "Model set": st.column_config.TextColumn(width=110),
-            "Scored": st.column_config.TextColumn(width=135),
+            "Picture": st.column_config.ImageColumn(width=72),
+            "Case": st.column_config.TextColumn(width=74),
+            "Site": st.column_config.TextColumn(width=106),
+            "Index, %": st.column_config.TextColumn(alignment="right", width=64),
+            "95 % interval": st.column_config.TextColumn(alignment="right", width=102),
+            "Kind": st.column_config.TextColumn(width=64),
+            "Class, %": st.column_config.TextColumn(width=72),
+            "Nuclei": st.column_config.TextColumn(alignment="right", width=56),
+            "Flags": st.column_config.TextColumn(width=122),
+            "Model set": st.column_config.TextColumn(width=88),
+            "Scored": st.column_config.TextColumn(width=130),
         },
         alt="Results, newest first",
     )
@@ -118,7 +118,7 @@ def _remember_click(codes: Sequence[str]) -> None:
 def _line(row: ResultRow) -> dict[str, str | None]:
     leading = listing.leading_of(row)
     assessable = leading.index is not None
-    words = leading.classes[0].words.removesuffix(" %") if leading.classes else "–"
+    words = leading.classes[0].words.removesuffix(" %").replace(" and ", ", ") if leading.classes else "–"
     return {
         "Open": "Open",
         "Picture": _pictures.thumbnail_address(row.picture_code, *THUMBNAIL),

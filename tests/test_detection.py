@@ -266,6 +266,9 @@ def test_the_answer_leads_with_f1_its_interval_and_the_protocol(measured: Measur
     rows = detection_words.way_rows(view)
     assert [row.name for row in rows] == ["With step 1", "Without step 1", "Difference"]
     assert rows[0].not_tumor.startswith("0 of ")
+    assert [row.difference for row in rows] == [False, False, True]
+    assert rows[2].f1 is not None
+    assert rows[2].f1 > 0
     words = detection_words.mask_sentence(view)
     assert words.startswith("Step 1 moves F1 by +0.")
     assert "counted nuclei that are not tumor." in words

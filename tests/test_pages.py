@@ -142,7 +142,7 @@ def test_results_are_listed_counted_and_filtered(workplace: Workplace, tmp_path:
     lines = {line["Case"]: line for line in app.dataframe[0].value.to_dict("records")}
     assert list(lines) == ["E-1", "N-1", "B-1"]
     assert lines["B-1"]["Index, %"] == "12.5"
-    assert lines["B-1"]["Class, %"] == "> 5 and < 30"
+    assert lines["B-1"]["Class, %"] == "> 5, < 30"
     assert "Pixel size by hand" in lines["N-1"]["Flags"]
     assert lines["E-1"]["95 % interval"] == "not assessable"
     app.text_input(key="search").set_value("n-").run()

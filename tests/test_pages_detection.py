@@ -91,7 +91,7 @@ def test_a_finished_evaluation_leads_with_its_answer_and_spells_the_protocol_out
     ]
     assert "nothing excluded" in words  # Method and settings
     assert "2,000 draws, seed 0" in words
-    worst = app.dataframe[0].value.to_dict("records")
+    worst = app.table[1].value.to_dict("records")
     assert len(worst) == 6
     assert all("3 in the wrong class" in row["Reason"] for row in worst)
     assert "3 in the wrong class" in words
@@ -108,8 +108,8 @@ def test_sources_stand_with_n_and_few_of_them_get_no_verdict(rooted: Workplace) 
     assert not app.exception
     rows = app.table[0].value.to_dict("records")
     assert [(row["Source"], row["Fields"], row["95 % interval"]) for row in rows] == [
-        ("left", "3", "–"),
-        ("right", "3", "–"),
+        ("left", 3, "–"),
+        ("right", 3, "–"),
     ]
     assert "Too few for a verdict: left, right." in words_of(app)
     app.segmented_control(key="plot").set_value("Scores").run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -51,19 +52,23 @@ class Answer:
 
 @dataclass(frozen=True)
 class WayRow:
-    """A row of the table with and without step 1; texts, "–" where undefined."""
+    """A row of the table with and without step 1; None and "–" where undefined. F1 to recall 0-1.
+
+    `index_error` and `bias` in points; a `difference` shows its numbers with their sign.
+    """
 
     name: str
-    fields: str
-    f1: str
+    fields: int
+    f1: float | None
     f1_interval: str
-    precision: str
-    recall: str
+    precision: float | None
+    recall: float | None
     not_tumor: str
     lost: str
-    index_error: str
-    bias: str
+    index_error: float | None
+    bias: float | None
     bias_interval: str
+    difference: bool = False
 
 
 def best(ways: BothWays) -> tuple[Step, Figures] | None:
@@ -87,7 +92,7 @@ def ratio_interval(limits: Limited | None) -> str:
 
 def in_points(value: float | None) -> str:
     """A difference in points without the unit: "−1.2"."""
-    return NONE if value is None else numbers.decimal(value, decimals=1)
+    return NONE if value is None or math.isnan(value) else numbers.decimal(value, decimals=1)
 
 
 def points_interval(limits: Limited | None) -> str:
@@ -157,15 +162,15 @@ def way_row(name: str, figures: Figures) -> WayRow:
     summary, limits = figures.summary, figures.intervals
     return WayRow(
         name=name,
-        fields=numbers.count(summary.fields),
-        f1=ratio(summary.f1),
+        fields=summary.fields,
+        f1=summary.f1,
         f1_interval=ratio_interval(limits.f1),
-        precision=ratio(summary.precision),
-        recall=ratio(summary.recall),
+        precision=summary.precision,
+        recall=summary.recall,
         not_tumor=_share(summary.other_counted, summary.other),
         lost=NONE if not summary.found_anyhow else _share(summary.lost_to_mask or 0, summary.found_anyhow),
-        index_error=in_points(summary.index.mean_absolute),
-        bias=in_points(summary.index.bias),
+        index_error=summary.index.mean_absolute,
+        bias=summary.index.bias,
         bias_interval=points_interval(limits.index_bias),
     )
 
@@ -181,18 +186,19 @@ def _difference_row(view: DetectionView) -> WayRow:
         raise ValueError("asked for a difference that there is none of")
     return WayRow(
         name="Difference",
-        fields=numbers.count(change.fields),
-        f1=_signed(change.f1.value, decimals=2),
+        fields=change.fields,
+        f1=change.f1.value,
         f1_interval=_change_interval(change.f1),
-        precision=_signed(change.precision.value, decimals=2),
-        recall=_signed(change.recall.value, decimals=2),
+        precision=change.precision.value,
+        recall=change.recall.value,
         not_tumor=NONE
         if change.other_share.value is None
-        else f"{_signed(100 * change.other_share.value, decimals=0)} points",
+        else f"{signed(100 * change.other_share.value, decimals=0)} points",
         lost=NONE,
-        index_error=_signed(change.index_mean_absolute.value, decimals=1),
-        bias=_signed(change.index_bias.value, decimals=1),
+        index_error=change.index_mean_absolute.value,
+        bias=change.index_bias.value,
         bias_interval=points_interval(change.index_bias.limits),
+        difference=True,
     )
 
 
@@ -203,7 +209,8 @@ def _change_interval(change: Change) -> str:
     return f"{low} to {high}"
 
 
-def _signed(value: float | None, *, decimals: int) -> str:
+def signed(value: float | None, *, decimals: int) -> str:
+    """A difference with its sign: "+0.02", "−1.3", "0.00"."""
     if value is None:
         return NONE
     text = numbers.decimal(value, decimals=decimals)
@@ -216,7 +223,7 @@ def mask_sentence(view: DetectionView) -> str:
     if change is None or figures is None:
         return ""
     summary = figures.summary
-    parts = [f"Step 1 moves F1 by {_signed(change.f1.value, decimals=2)}"]
+    parts = [f"Step 1 moves F1 by {signed(change.f1.value, decimals=2)}"]
     if change.f1.limits is not None:
         parts[0] += f" ({_change_interval(change.f1)})"
     if summary.found_anyhow:
@@ -229,10 +236,10 @@ def mask_sentence(view: DetectionView) -> str:
     if summary.other and without is not None:
         removed = without.summary.other_counted - summary.other_counted
         parts.append(
-            f"and removes {numbers.count(removed)} of {numbers.count(without.summary.other_counted)} "
-            "counted nuclei that are not tumor"
+            f"removes {numbers.count(removed)} of {numbers.count(without.summary.other_counted)} counted "
+            "nuclei that are not tumor"
         )
-    return f"{' '.join(parts)}."
+    return f"{', '.join(parts)}."
 
 
 def worst(view: DetectionView) -> tuple[WorstField, ...]:

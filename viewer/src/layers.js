@@ -42,7 +42,7 @@ export const LAYERS = [
   { name: "missed", label: "Missed", key: "m", swatch: MISSED, has: ({ grids }) => any(grids, "missedPositive", "missedNegative") },
   { name: "invented", label: "Invented", key: "i", swatch: INVENTED, has: ({ grids }) => any(grids, "inventedPositive", "inventedNegative") },
   { name: "wrong", label: "Wrong class", key: "w", swatch: WRONG, has: ({ grids }) => any(grids, "wrongPositive", "wrongNegative") },
-  { name: "removed", label: "Removed by step 1", key: "r", swatch: DOT, has: ({ grids }) => any(grids, "removed") },
+  { name: "removed", label: "Removed", key: "r", swatch: DOT, has: ({ grids }) => any(grids, "removed") },
   { name: "hotspot", label: "Hot spot", key: "h", swatch: SPOT, has: (overlay) => overlay.hotSpot },
   { name: "uncounted", label: "Not counted", key: "u", swatch: DOT, has: (overlay) => overlay.grids.uncounted?.count },
 ];
