@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Row, Select, func, insert, select
 from sqlalchemy.orm import Session, aliased
 
-from db.queries import case_row, now
+from db.queries import case_row, now, picture_row
+from db.rows import PictureRow
 from db.study_rows import ImportRow, NewReadingRow, PlanRow, ReadingRow, StudyCaseRow, StudyRow
 from db.study_tables import Reading, ReadingImport, Study, StudyCase, StudyPlan
 from db.tables import Case, Person, Picture, Result
@@ -56,6 +57,12 @@ def study_cases(session: Session, study_id: int) -> list[StudyCaseRow]:
     """The cases of a study in the order they were added."""
     found = session.scalars(select(StudyCase).where(StudyCase.study_id == study_id).order_by(StudyCase.id))
     return [StudyCaseRow(case_row(member.case), member.excluded) for member in found]
+
+
+def pictures_of_case(session: Session, case_id: int) -> list[PictureRow]:
+    """The pictures of a case in the order they were added."""
+    found = session.scalars(select(Picture).where(Picture.case_id == case_id).order_by(Picture.id))
+    return [picture_row(picture) for picture in found]
 
 
 def add_plan(
