@@ -16,6 +16,8 @@ PAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("pages/score.py", "Score"),
         ("pages/results.py", "Results"),
         ("pages/detection.py", "Detection"),
+        ("pages/agreement.py", "Agreement"),
+        ("pages/variability.py", "Variability"),
     ),
     "Manage": (("pages/models.py", "Models"),),
 }
