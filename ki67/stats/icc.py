@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
-from scipy import stats
+from scipy import special
 
 from ki67.stats.anova import (
     MeanSquares,
@@ -116,8 +116,8 @@ def _f_ratio_limits(
     """Limits of case mean square / noise, each as (numerator, denominator): noise may be 0."""
     n, k = squares.n, squares.k
     df_noise = n * (k - 1) if one_way else (n - 1) * (k - 1)
-    low = stats.f.ppf(1 - alpha / 2, n - 1, df_noise)
-    high = stats.f.ppf(1 - alpha / 2, df_noise, n - 1)
+    low = special.fdtri(n - 1, df_noise, 1 - alpha / 2)
+    high = special.fdtri(df_noise, n - 1, 1 - alpha / 2)
     cases = float(squares.cases)
     return (cases, noise * float(low)), (cases * float(high), noise)
 
@@ -137,8 +137,8 @@ def _two_way_limits(squares: MeanSquares, *, alpha: float) -> tuple[float, float
     of_error = (n * (1 - rho) + k * rho * (n - 1)) * error
     spread = of_readers**2 / (k - 1) + of_error**2 / ((n - 1) * (k - 1))
     df = (of_readers + of_error) ** 2 / spread if spread > 0 else (n - 1) * (k - 1)
-    low = float(stats.f.ppf(1 - alpha / 2, n - 1, df))
-    high = float(stats.f.ppf(1 - alpha / 2, df, n - 1))
+    low = float(special.fdtri(n - 1, df, 1 - alpha / 2))
+    high = float(special.fdtri(df, n - 1, 1 - alpha / 2))
     noise = k * readers + (k * n - k - n) * error
     lower = n * (cases - low * error) / (low * noise + n * cases)
     upper = n * (high * cases - error) / (noise + n * high * cases)

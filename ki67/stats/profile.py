@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from ki67.stats.descent import Descent
 from ki67.stats.forms import Reals
@@ -169,7 +169,7 @@ def profile_limits(likelihood: Likelihood, best: Fit, path: Path, *, alpha: floa
     """
     if best.perfect:
         raise Undefined("zero_variance", "Nothing is left over between the readings, so there are no limits.")
-    needed = math.sqrt(float(stats.chi2.ppf(1 - alpha, 1)))
+    needed = float(special.ndtri(1 - alpha / 2))
     line = _line_of(likelihood, best, path)
 
     def limit(direction: float) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from ki67.stats.anova import (
     Matrix,
@@ -106,7 +106,7 @@ def repeatability_coefficient(
 ) -> Estimate:
     """Two readings of one case differ by less than this in the share `coverage` of cases: z √2 √MSW."""
     method = "z √2 times the within-subject SD; n cases"
-    factor = math.sqrt(2) * float(stats.norm.ppf((1 + coverage) / 2))
+    factor = math.sqrt(2) * float(special.ndtri((1 + coverage) / 2))
 
     def figures(matrix: Matrix) -> Figures:
         return _scaled(_within_sd(matrix, alpha=alpha), lambda sd: factor * sd)
@@ -205,7 +205,7 @@ def overall_ccc(data: Readable, *, transform: Transform = "none", alpha: float =
         if np.any(~np.isfinite(left_out)) or np.any(np.abs(left_out) >= 1):
             return value, None, None
         pseudo = n * math.atanh(value) - (n - 1) * np.arctanh(left_out)
-        half = float(stats.t.ppf(1 - alpha / 2, n - 1)) * float(pseudo.std(ddof=1)) / math.sqrt(n)
+        half = float(special.stdtrit(n - 1, 1 - alpha / 2)) * float(pseudo.std(ddof=1)) / math.sqrt(n)
         return value, math.tanh(math.atanh(value) - half), math.tanh(math.atanh(value) + half)
 
     method = "pairwise concordance, limits by jackknife over the cases on Fisher's z; n cases"
@@ -268,15 +268,15 @@ def _chi_square_limits(variance: float, df: int, *, alpha: float | None) -> tupl
     """Limits of the SD."""
     if alpha is None:
         return None, None
-    low, high = stats.chi2.ppf([1 - alpha / 2, alpha / 2], df)
+    low, high = special.chdtri(df, [alpha / 2, 1 - alpha / 2])
     return math.sqrt(df * variance / float(low)), math.sqrt(df * variance / float(high))
 
 
 def _sum_limits(terms: tuple[tuple[float, int], ...], *, alpha: float) -> tuple[float, float]:
     """Limits of the square root of a sum of independent mean squares, each with its df."""
     total = sum(square for square, _ in terms)
-    down = sum(((1 - df / float(stats.chi2.ppf(1 - alpha / 2, df))) * square) ** 2 for square, df in terms)
-    up = sum(((df / float(stats.chi2.ppf(alpha / 2, df)) - 1) * square) ** 2 for square, df in terms)
+    down = sum(((1 - df / float(special.chdtri(df, alpha / 2))) * square) ** 2 for square, df in terms)
+    up = sum(((df / float(special.chdtri(df, 1 - alpha / 2)) - 1) * square) ** 2 for square, df in terms)
     return math.sqrt(max(0.0, total - math.sqrt(down))), math.sqrt(total + math.sqrt(up))
 
 

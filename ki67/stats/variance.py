@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from scipy import stats
+from scipy import special
 
 from ki67.stats.anova import TRANSFORMS, Transform
 from ki67.stats.estimate import Estimate, Form, ParamValue, Reason, Target
@@ -201,7 +201,7 @@ def _figure(model: Model, ml: Fit, statistic: str, alpha: float) -> tuple[float,
 
 def _coefficient(sd: Estimate, statistic: str, wanted: Mapping[str, ParamValue]) -> Estimate:
     """z √2 times an SD and its limits."""
-    factor = math.sqrt(2) * float(stats.norm.ppf((1 + cast(float, wanted["coverage"])) / 2))
+    factor = math.sqrt(2) * float(special.ndtri((1 + cast(float, wanted["coverage"])) / 2))
     return replace(
         sd,
         statistic=statistic,

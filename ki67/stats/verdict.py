@@ -135,11 +135,23 @@ def icc_generalized_pivotal(
 
 
 def pivotal_quantile(squares: MeanSquares, probability: float) -> float:
-    """Quantile of the generalized pivotal quantity of ICC(2,1), 0-1.
+    """Quantile of the generalized pivotal quantity of ICC(2,1), 0-1."""
+    below = pivotal_distribution(squares)
 
-    Given the draws of reader and residual variance, the case part is one chi-square variable, whose
-    distribution function is known; the other two are integrated on a grid of probabilities that is dense
-    at both ends.
+    def excess(rho: float) -> float:
+        return below(rho) - probability
+
+    top = 1 - 1e-12
+    if excess(0.0) >= 0:
+        return 0.0
+    return float(optimize.brentq(excess, 0.0, top, xtol=1e-9)) if excess(top) > 0 else 1.0
+
+
+def pivotal_distribution(squares: MeanSquares) -> Callable[[float], float]:
+    """Distribution function of the generalized pivotal quantity of ICC(2,1), for 0 ≤ rho < 1.
+
+    Given reader and residual variance, the case part is one chi-square variable, whose distribution function
+    is known; the other two are integrated on a grid of probabilities that is dense at both ends.
     """
     n, k = squares.n, squares.k
     nodes, weights = _grid()
@@ -152,16 +164,13 @@ def pivotal_quantile(squares: MeanSquares, probability: float) -> float:
     noise = np.maximum(0.0, (variance[0][:, None] - error) / n) + error
     of_cases = (n - 1) * float(squares.cases)
     if of_cases == 0 or not noise.any():
-        return 1.0 if of_cases else 0.0
+        return lambda rho: 0.0 if of_cases else 1.0
 
-    def excess(rho: float) -> float:
-        below = special.gammaincc((n - 1) / 2, of_cases / (2 * (k * rho / (1 - rho) * noise + error)))
-        return float(weights @ below @ weights) - probability
+    def below(rho: float) -> float:
+        upper = of_cases / (2 * (k * rho / (1 - rho) * noise + error))
+        return float(weights @ special.gammaincc((n - 1) / 2, upper) @ weights)
 
-    top = 1 - 1e-12
-    if excess(0.0) >= 0:
-        return 0.0
-    return float(optimize.brentq(excess, 0.0, top, xtol=1e-9)) if excess(top) > 0 else 1.0
+    return below
 
 
 def _grid() -> tuple[Reals, Reals]:
