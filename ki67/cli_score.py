@@ -253,11 +253,17 @@ def _bar(name: str) -> Iterator[ReportProgress]:
 def run_demo() -> int:
     """Fill the configured store with the demonstration study and say where it is."""
     from ki67.study.demo import make_demo_study
+    from ki67.study.demo_study import STUDY_CODE, make_whole_study
     from ki67.study.people import local_person
     from ki67.study.workplace import open_workplace
 
     settings = load_settings()
     with _bar("demonstration") as report:
-        cases = make_demo_study(open_workplace(settings), local_person(), progress=report)
-    print(f"{len(cases)} demonstration cases are in the store: start the app and open Results.")
+        workplace = open_workplace(settings)
+        cases = make_demo_study(workplace, local_person(), progress=report)
+        tumors = make_whole_study(workplace, local_person(), progress=report)
+    print(
+        f"{len(cases)} demonstration cases and the study {STUDY_CODE} of {tumors} tumors are in the store: "
+        "start the app and open Results or Agreement."
+    )
     return 0

@@ -16,7 +16,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from ki67 import charts_export, numbers
 from ki67.charts import Mode
-from ki67.study import case_view, estimate_words
+from ki67.study import case_view, demo_study, estimate_words
 from ki67.study.estimate_words import Estimate
 from ki67.study.material import StudyMaterial
 from ki67.study.studies import Study
@@ -218,7 +218,24 @@ def no_study() -> None:
     """The empty store: what will stand here, and the way to it."""
     st.header("Readings of people beside the algorithm will stand here.", anchor=False)
     st.markdown("It needs a study: a table of readings, a row per case and reader, is imported in a minute.")
-    _import_button()
+    with st.container(horizontal=True):
+        _import_button()
+        if st.button("Load the demonstration study", icon=":material/science:", key="load_demo_study"):
+            _load_demonstration()
+
+
+def _load_demonstration() -> None:
+    """Twenty synthetic tumors and thirty simulated readers; the scoring goes on in the background."""
+    with _shell.errors_in_words():
+        bar = st.progress(0.0, "Drawing the tumors…")
+        demo_study.load_demo_study(
+            _shell.workplace(),
+            _shell.person(),
+            progress=lambda step: bar.progress(
+                step.done / step.total, f"Drawing the tumors: {step.done} of {step.total}"
+            ),
+        )
+        st.rerun()
 
 
 def no_readings(study: Study) -> None:

@@ -20,7 +20,7 @@ from ki67.study.pictures import StoredPicture, add_file
 from ki67.study.records import StoredResult, store_score
 from ki67.study.scoring import ScoreRequest, submit
 from ki67.study.workplace import Workplace
-from ki67.synthetic import make_region
+from ki67.synthetic import SyntheticRegion, make_region
 from ki67.types import (
     Parameters,
     Progress,
@@ -92,14 +92,15 @@ def make_demo_study(
         progress(Progress("case", number, len(DEMO_STUDY)))
         with tempfile.TemporaryDirectory(prefix="ki67-") as scratch:
             path = draw(case, Path(scratch))
-            stored.append(_score(workplace, person, case, path, run_nets))
+            stored.append(score_here(workplace, person, case, path, run_nets))
     progress(Progress("case", len(DEMO_STUDY), len(DEMO_STUDY)))
     return stored
 
 
-def _score(
+def score_here(
     workplace: Workplace, person: Person, case: DemoCase, path: Path, run_nets: Scorer
 ) -> StoredResult:
+    """Scores a drawn case in this process and stores the result; one that is there already is found."""
     known = add_file(workplace, person, path, synthetic=True)
     if known.result_codes and known.case_code is not None:
         return StoredResult(known.case_code, known.code, known.result_codes[0], known=True)
@@ -132,14 +133,18 @@ def draw(case: DemoCase, folder: Path) -> Path:
     region = make_region(
         DEMO_SIDE_PX, DEMO_SIDE_PX, mpp=DEMO_MPP, seed=case.seed, positive_share=case.positive_share
     )
-    path = folder / f"{case.code}.tif"
+    return save_region(region, folder / f"{case.code}.tif")
+
+
+def save_region(region: SyntheticRegion, path: Path) -> Path:
+    """A region as a tiled TIFF with its pixel size; the same region gives the same bytes."""
     tifffile.imwrite(
         path,
         region.rgb,
         tile=(512, 512),
         photometric="rgb",
         compression="zlib",
-        resolution=(UM_PER_CM / DEMO_MPP, UM_PER_CM / DEMO_MPP),
+        resolution=(UM_PER_CM / region.mpp, UM_PER_CM / region.mpp),
         resolutionunit="CENTIMETER",
         metadata=None,
         software=False,
