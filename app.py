@@ -18,8 +18,14 @@ PAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("pages/detection.py", "Detection"),
         ("pages/agreement.py", "Agreement"),
         ("pages/variability.py", "Variability"),
+        ("pages/cutoffs.py", "Cut-offs"),
+        ("pages/planning.py", "Planning"),
     ),
-    "Manage": (("pages/models.py", "Models"),),
+    "Manage": (
+        ("pages/studies.py", "Studies"),
+        ("pages/readings.py", "Readings"),
+        ("pages/models.py", "Models"),
+    ),
 }
 
 
