@@ -78,6 +78,7 @@ def measure_all(workplace: Workplace, *, runner: FieldRunner = run_colors) -> No
                 not any(view.state in ("waiting", "running") for view in list_evaluations(workplace, LOCAL))
             ),
             "the evaluations",
+            seconds=300,
         )
     finally:
         stop.set()

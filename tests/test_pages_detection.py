@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ki67.settings import load_settings
+from ki67.settings import Settings, load_settings
 from ki67.study import evaluations, model_sets
 from ki67.study.people import local_person
 from ki67.study.workplace import Workplace, open_workplace
@@ -28,9 +28,21 @@ def rooted(workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     return open_workplace(load_settings())
 
 
-def asked_for(workplace: Workplace) -> str:
-    person = local_person()
-    return evaluations.evaluate_folder(workplace, person, root="lab", relative="set", name="Set 1").code
+@pytest.fixture(scope="module")
+def measured_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with a finished evaluation of six fields, its slide folder beside it."""
+    top = tmp_path_factory.mktemp("measured")
+    annotated_folder(top / "slides" / "set", patients=SIX)
+    store = open_workplace(Settings(home=top / "home", slides={"lab": top / "slides"}))
+    evaluations.evaluate_folder(store, local_person(), root="lab", relative="set", name="Set 1")
+    measure_all(store)
+    return top / "home"
+
+
+@pytest.fixture
+def measured(measured_home: Path, workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app opens the store with the finished evaluation."""
+    monkeypatch.setenv("KI67_HOME", str(measured_home))
 
 
 @pytest.mark.usefixtures("workplace")
@@ -70,9 +82,8 @@ def test_a_folder_is_chosen_and_its_evaluation_waits_and_can_be_cancelled(rooted
     assert "Cancelled." in words_of(open_page(DETECTION))
 
 
-def test_a_finished_evaluation_leads_with_its_answer_and_spells_the_protocol_out(rooted: Workplace) -> None:
-    asked_for(rooted)
-    measure_all(rooted)
+@pytest.mark.usefixtures("measured")
+def test_a_finished_evaluation_leads_with_its_answer_and_spells_the_protocol_out() -> None:
     app = open_page(DETECTION)
     assert not app.exception
     assert not app.error
@@ -100,9 +111,8 @@ def test_a_finished_evaluation_leads_with_its_answer_and_spells_the_protocol_out
     assert not NOT_IN_THE_APP.search(words)
 
 
-def test_sources_stand_with_n_and_few_of_them_get_no_verdict(rooted: Workplace) -> None:
-    asked_for(rooted)
-    measure_all(rooted)
+@pytest.mark.usefixtures("measured")
+def test_sources_stand_with_n_and_few_of_them_get_no_verdict() -> None:
     app = open_page(DETECTION)
     app.segmented_control(key="plot").set_value("Sources").run()
     assert not app.exception
@@ -117,9 +127,8 @@ def test_sources_stand_with_n_and_few_of_them_get_no_verdict(rooted: Workplace) 
     assert "Mean distance from it" in words_of(app)
 
 
-def test_an_unknown_evaluation_in_the_address_shows_the_newest(rooted: Workplace) -> None:
-    asked_for(rooted)
-    measure_all(rooted)
+@pytest.mark.usefixtures("measured")
+def test_an_unknown_evaluation_in_the_address_shows_the_newest() -> None:
     app = open_page(DETECTION, evaluation="e000000000000")
     assert not app.exception
     assert app.header[0].value.startswith("The nets find")
