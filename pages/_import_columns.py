@@ -209,7 +209,8 @@ def _wide(suggested: ImportSettings, settings: ImportSettings, sheet: Sheet) -> 
     names = "|".join(row["Column"] for row in rows)
     edited = st.data_editor(
         pd.DataFrame(rows, columns=["Column", "Reader", "Session"], dtype="string"), hide_index=True,
-        disabled=("Column",), key=f"wide_{_mark(sheet)}_{names}", height=min(220, 38 + 35 * max(1, len(rows))),
+        disabled=("Column",), key=f"wide_{_mark(sheet)}_{names}",
+        height=min(220, 38 + 35 * max(1, len(rows))),
     )  # fmt: skip
     return tuple(
         WideColumn(str(row["Column"]), str(row["Reader"]).strip(), str(row["Session"]).strip() or "1")

@@ -28,22 +28,6 @@ def study_sentence(workplace: Workplace, person: Person, study_code: str) -> str
     words += f", {_of_readers(readings)}; "
     if plan is None:
         return words + ("no plan was written." if readings else "no plan yet.")
-    return words + (
-        "planned after the readings were known." if plan.after_readings else "planned beforehand."
-    )
-
-
-def readings_sentence(readings: Sequence[StoredReading]) -> str:
-    """ "**600 readings** of 30 readers on 20 cases, in sessions 1 and 2; 3 not assessable." """
-    own = [each for each in readings if each.key.reader_code != ALGORITHM]
-    cases = len({each.key.case_code for each in own})
-    sessions = len({each.key.session for each in own})
-    unread = sum(each.value_percent is None for each in own)
-    words = (
-        f"**{counted(len(own), 'reading')}** of {counted(len({e.key.reader_code for e in own}), 'reader')}"
-    )
-    words += f" on {counted(cases, 'case')}, in {counted(sessions, 'session')}; {unread} not assessable."
-    imported = len(readings) - len(own)
     when = "after the readings were known" if plan.after_readings else "before the first reading"
     return words + f"planned {when}."
 
@@ -54,9 +38,8 @@ def readings_sentence(readings: Sequence[StoredReading]) -> str:
     cases = len({each.key.case_code for each in own})
     sessions = len({each.key.session for each in own})
     unread = sum(each.value_percent is None for each in own)
-    words = (
-        f"**{counted(len(own), 'reading')}** of {counted(len({e.key.reader_code for e in own}), 'reader')}"
-    )
+    readers = len({each.key.reader_code for each in own})
+    words = f"**{counted(len(own), 'reading')}** of {counted(readers, 'reader')}"
     words += f" on {counted(cases, 'case')}, in {counted(sessions, 'session')}; {unread} not assessable."
     imported = len(readings) - len(own)
     return words + (f" {counted(imported, 'value')} of the algorithm came with them." if imported else "")
