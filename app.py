@@ -19,6 +19,7 @@ PAGES: dict[str, tuple[tuple[str, str], ...]] = {
         ("pages/agreement.py", "Agreement"),
         ("pages/variability.py", "Variability"),
         ("pages/cutoffs.py", "Cut-offs"),
+        ("pages/differ.py", "Why do we differ?"),
         ("pages/planning.py", "Planning"),
     ),
     "Manage": (

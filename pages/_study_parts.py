@@ -20,6 +20,7 @@ from ki67.study import case_view, demo_study, estimate_words
 from ki67.study.estimate_words import Estimate
 from ki67.study.material import StudyMaterial
 from ki67.study.studies import Study
+from ki67.types import Progress
 from pages import _shell, _where
 
 CONFIG = {"displayModeBar": False}
@@ -228,13 +229,11 @@ def _load_demonstration() -> None:
     """Twenty synthetic tumors and thirty simulated readers; the scoring goes on in the background."""
     with _shell.errors_in_words():
         bar = st.progress(0.0, "Drawing the tumors…")
-        demo_study.load_demo_study(
-            _shell.workplace(),
-            _shell.person(),
-            progress=lambda step: bar.progress(
-                step.done / step.total, f"Drawing the tumors: {step.done} of {step.total}"
-            ),
-        )
+
+        def report(step: Progress) -> None:
+            bar.progress(step.done / step.total, f"Drawing the tumors: {step.done} of {step.total}")
+
+        demo_study.load_demo_study(_shell.workplace(), _shell.person(), progress=report)
         st.rerun()
 
 
