@@ -84,6 +84,7 @@ def template(mode: Mode) -> go.layout.Template:
         "ticklen": 5,
         "showline": True,
         "tickfont": {"size": 12, "color": colors.labels},
+        "title": {"font": {"size": 13}},
         "automargin": False,
     }
     return go.layout.Template(

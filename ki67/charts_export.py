@@ -73,7 +73,7 @@ def finished(figure: go.Figure, title: str, note: str) -> go.Figure:
         },
     )  # fmt: skip
     copy.add_annotation(
-        x=0, y=0, xref="paper", yref="paper", xanchor="left", yanchor="top", yshift=-(bottom - 24),
+        x=0, y=0, xref="paper", yref="paper", xanchor="left", yanchor="top", yshift=-(bottom - 22),
         text=f"{note} · {NOTE}" if note else NOTE, showarrow=False, font={"size": 11},
     )  # fmt: skip
     return copy

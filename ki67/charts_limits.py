@@ -101,7 +101,7 @@ def limits(
     figure.update_yaxes(range=[-reach, reach], fixedrange=True, tickformat="+", showticklabels=False)
     figure.update_yaxes(title_text="Difference, points", showticklabels=True, col=1)
     _signed_ticks(figure, reach)
-    _left_titles(figure, colors)
+    _left_titles(figure, colors, len(panels) + 1)
     return figure
 
 
@@ -158,7 +158,7 @@ def _draw_panel(figure: go.Figure, panel: LimitPanel, *, column: int, colors: Pa
         if line.value is None:
             continue
         if line.low is not None and line.high is not None:
-            _fill(figure, panel.levels, line.low, line.high, color, 0.28 if dash == "dash" else 0.18, place)
+            _fill(figure, panel.levels, line.low, line.high, color, 0.16 if dash == "dash" else 0.12, place)
         figure.add_trace(
             go.Scatter(
                 x=panel.levels, y=line.value, mode="lines", hoverinfo="skip",
@@ -287,13 +287,11 @@ def _signed_ticks(figure: go.Figure, reach: float) -> None:
     figure.update_yaxes(tickvals=values, ticktext=texts)
 
 
-def _left_titles(figure: go.Figure, colors: Palette) -> None:
+def _left_titles(figure: go.Figure, colors: Palette, count: int) -> None:
     """Panel titles bold at the left of their panels."""
-    titles = [note for note in figure.layout.annotations if note.yref == "paper" and note.y == 1.0]
-    axes = [axis for axis in figure.layout if axis.startswith("xaxis")]
-    for note, axis in zip(titles, axes, strict=False):
+    for number, note in enumerate(figure.layout.annotations[:count]):
         note.update(
-            x=figure.layout[axis].domain[0],
+            x=figure.layout["xaxis" if number == 0 else f"xaxis{number + 1}"].domain[0],
             xanchor="left",
             text=f"<b>{note.text}</b>",
             font={"size": 13, "color": colors.ink},
