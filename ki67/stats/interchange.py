@@ -14,6 +14,14 @@ another reader is. Individual equivalence index: Obuchowski NA, Subhas N, Schoen
 Variants: `jackknife` leaves out one patient at a time and speaks about these readers only;
 `two-way GPQ` (recommended below 10 readers), `two-way jackknife` and `two-way bootstrap` carry the readers
 and speak about the reader population. There is no default margin: without one an estimate and no verdict.
+
+Measured coverage of the 95 % intervals for the reader population (`python -m bench.coverage`, log scale, 20
+cases × 5 readers and 50 × 10, equal spread and residual falling to half): two-way GPQ 96–97 % for
+interch_iei, 97–98 % for interch_rms_ratio (conservative), 93–95 % for interch_msd_ai, 94–95 % for
+interch_msd_rr; two-way jackknife 96–99 %, 96–98 % and 98–99 % for iei, rms_ratio and mad_diff, two-way
+bootstrap 95–98 %, 97–99 % and 97–99 % (both conservative). The jackknife over patients covers 94–95 % (iei)
+for these readers and 64–85 % for the population: it never names the population. On the raw scale, where the
+spread grows with the mean, these intervals are too narrow.
 """
 
 from __future__ import annotations

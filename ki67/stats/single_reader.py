@@ -8,7 +8,8 @@ far too narrow for the population. One reader − another has mean 0 and limits 
 Fewer than 10 readers: Satterthwaite and GPQ are the recommended ones, not the bootstrap. The log is the
 recommended scale where the spread grows with the mean. Coverage of the 95 % intervals: measured on the log
 scale (`python -m bench.coverage`), 20 cases × 5 readers and 50 × 10, with equal spread and with a residual
-falling to half over the range.
+falling to half over the range. On the raw scale, where the spread grows with the mean, the limits of
+agreement cover less than 70 %.
 """
 
 from __future__ import annotations
@@ -99,6 +100,9 @@ def single_reader_bias(
 
     `cases only` leaves patients out and keeps these readers. One reader or one case: a value without limits
     (too_few). `draws`: 4096 pivotal quantities, 2000 bootstrap draws.
+
+    Measured coverage for the reader population: Satterthwaite 94–95 %, GPQ 95–96 %, two-way jackknife
+    94–96 %, two-way bootstrap 88–93 %, cases only 59–77 % (for these readers 94–96 %).
     """
     asked = _Asked("single_reader_bias", variant, alpha, transform, patients, _draws(draws, variant), seed)
     start = _start(asked, data)
@@ -133,6 +137,9 @@ def single_reader_loa(
     `coverage` of new differences (new case, new reader) is estimated to lie between the two; z is the normal
     quantile. Needs 2 cases and 2 readers (too_few). Bootstrap and `cases only` take the plain spread of all
     differences.
+
+    Measured coverage for the reader population: GPQ 95–96 %, MOVER 96–98 %, two-way bootstrap 82–90 %,
+    cases only 62–79 %.
     """
     z = z_of(coverage) if side == "upper" else -z_of(coverage)
     name, draws = f"single_reader_loa_{side}", _draws(draws, variant)
@@ -155,6 +162,9 @@ def reader_reader_loa(
     """A limit of agreement of one reader with another: ± z√(2(σ²r + σ²e)), symmetric about 0.
 
     On the cases that the algorithm read, so that the two pairs of limits stand on the same axis.
+
+    Measured coverage for the reader population: GPQ and MOVER 94–95 %, two-way bootstrap 89–93 %, cases
+    only 38–68 %.
     """
     z = z_of(coverage) if side == "upper" else -z_of(coverage)
     name, draws = f"reader_reader_loa_{side}", _draws(draws, variant)
