@@ -24,6 +24,7 @@ from safetensors.numpy import save as serialize_weights
 from ki67.atomic import whole_folder, write_whole_file
 from ki67.errors import ModelError
 from ki67.pipeline.error_model import parse_error_model
+from ki67.pipeline.looks import check_look_reference
 from ki67.types import ModelRef
 
 Task = Literal["tumor", "cells"]
@@ -89,8 +90,8 @@ class ModelCard:
     sigma) turn the maps of a cell net into nuclei; a tumor net leaves them at their defaults.
     `light` says whether the net sees a picture as it is or with its light divided out (see `light.py`).
     `training_images` are sha256 of picture files. `error_model` widens an index to its total
-    interval (see `error_model.py`); None until one was estimated. `figures` are free JSON (see
-    `models/README.md`).
+    interval (see `error_model.py`); None until one was estimated. `look_reference` says what the
+    training fields look like (see `looks.py`). `figures` are free JSON (see `models/README.md`).
     """
 
     task: Task
@@ -116,6 +117,7 @@ class ModelCard:
     training_images: tuple[str, ...] = ()
     figures: dict[str, Any] = field(default_factory=dict)
     error_model: dict[str, Any] | None = None
+    look_reference: dict[str, Any] | None = None
     known_failures: tuple[str, ...] = ()
     license_note: str = "Research use only"
 
@@ -296,6 +298,8 @@ def _check(card: ModelCard) -> None:
         raise ValueError(f"light is {card.light!r}, neither 'as seen' nor 'divided out'")
     if card.error_model is not None:
         parse_error_model(card.error_model)
+    if card.look_reference is not None:
+        check_look_reference(card.look_reference)
     if len(card.mean) != 3 or len(card.std) != 3 or min(card.std) <= 0:
         raise ValueError("mean and std are not three numbers each")
 

@@ -16,14 +16,15 @@ from ki67.pipeline.backends import Backend
 from ki67.pipeline.cards import ModelCard, ModelSet, Task
 from ki67.pipeline.cells import PeakRules, chosen, find_nuclei, joined, owned, strongest
 from ki67.pipeline.light import NeutralPicture, estimate_light
+from ki67.pipeline.looks import look_distances
 from ki67.pipeline.plan import Plan, make_plan
 from ki67.pipeline.quality import quality_inputs
 from ki67.pipeline.reading import Clock, ReadablePicture, Watch, read_batches
+from ki67.pipeline.samples import read_samples
 from ki67.pipeline.tiling import Tile
 from ki67.pipeline.tissue import LowPower, find_tissue, measure_light, read_low_power
 from ki67.pipeline.tumor import MapBuilder, on_grid_of
 from ki67.types import (
-    ByteArray,
     Candidates,
     FloatArray,
     GridMap,
@@ -36,8 +37,6 @@ from ki67.types import (
     no_progress,
 )
 
-SAMPLE_PX = 256
-SAMPLES = 12
 TIMES = ("read", "tumor", "cells", "post", "total")
 
 
@@ -101,7 +100,7 @@ def score_picture(
         tiles = _tiles_for_cells(bench, tumor_map)
         covered = plan.cores(tiles)
         candidates = _settle(bench, _find_candidates(bench, tiles), covered)
-        quality = quality_inputs(low_power.over(tissue), tissue.values > 0, _samples(bench))
+        quality = _look_at(bench, low_power)
     return RunRecord(
         width_px=picture.info.width_px,
         height_px=picture.info.height_px,
@@ -245,16 +244,16 @@ def _settle(
         return chosen(together, keep)
 
 
-def _samples(bench: _Bench) -> list[ByteArray]:
-    """A few squares at the nets' scale, spread evenly over the tissue in reading order."""
-    tissue, scale = bench.tissue, bench.plan.px_per_net
-    rows, columns = np.nonzero(tissue.values)
-    picked = np.linspace(0, len(rows) - 1, min(SAMPLES, len(rows))).astype(np.intp)
-    ys = (tissue.origin_y_px + (rows[picked] + 0.5) * tissue.px_per_cell) / scale
-    xs = (tissue.origin_x_px + (columns[picked] + 0.5) * tissue.px_per_cell) / scale
-    corners = [(int(x) - SAMPLE_PX // 2, int(y) - SAMPLE_PX // 2) for x, y in zip(xs, ys, strict=True)]
+def _look_at(bench: _Bench, low_power: LowPower) -> dict[str, float]:
+    """The quality inputs, with the distance from what the model for nuclei has seen where its card tells."""
     with bench.watch.clock.timed("read"):
-        return [bench.picture.read_scaled(x, y, SAMPLE_PX, SAMPLE_PX, px_per_out=scale) for x, y in corners]
+        samples = read_samples(bench.picture, bench.plan, bench.tissue)
+    with bench.watch.clock.timed("post"):
+        inputs = quality_inputs(
+            low_power.over(bench.tissue), bench.tissue.values > 0, samples, light=bench.parameters.light
+        )
+        reference = bench.models.cells.look_reference
+        return inputs if reference is None else inputs | look_distances(inputs, reference)
 
 
 def _through_net(bench: _Bench, tiles: Sequence[Tile], stage: Task) -> Iterator[tuple[Tile, FloatArray]]:

@@ -12,7 +12,9 @@ from ki67.types import Flag, Interval, Measurement, ModelRef
 Rows = tuple[tuple[str, str], ...]
 
 LEADING_NAMES = {"global": "Global index", "hot spot": "Hot-spot index"}
-FOCUS_STAIN_TISSUE = frozenset({"blur", "h_and_e", "no_tumor", "no_tissue"})
+FOCUS_STAIN_TISSUE = frozenset(
+    {"blur", "h_and_e", "no_tumor", "no_tissue", "pen", "red_chromogen", "unlike_training"}
+)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,11 @@ FLAG_NAMES = {
     "no_tumor": "No tumor found",
     "no_tumor_mask": "Without tumor mask",
     "outline_not_covered": "Outline not covered",
+    "pen": "Ink or fold",
     "pixel_size_given": "Pixel size by hand",
+    "pixel_size_off": "Pixel size off",
+    "red_chromogen": "Red stain",
+    "unlike_training": "Unlike training",
 }
 
 
