@@ -131,9 +131,7 @@ def _show_preview(sheet: Sheet, preview: ImportPreview) -> None:
 def _answer(preview: ImportPreview) -> str:
     """ "**600 readings** can be stored." or what stands in the way."""
     if preview.ready:
-        known = (
-            f" {counted(preview.known, 'reading')} of the table are stored already." if preview.known else ""
-        )
+        known = f" Stored already: {numbers.count(preview.known)}." if preview.known else ""
         return f"**{counted(preview.new, 'new reading')}** can be stored.{known}"
     open_ones = []
     if preview.problems:

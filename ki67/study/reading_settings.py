@@ -34,7 +34,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "total": ("total", "totalnuclei", "nuclei", "counted"),
     "level": ("field", "level", "fieldlevel", "staininglevel"),
 }  # fmt: skip
-_SESSION_IN_NAME = re.compile(r"(.+?)[ _.,-]*\b_?(?:session|sess|s|round)[ _.-]?(\d+)", re.IGNORECASE)
+_SESSION_IN_NAME = re.compile(r"(.+?)[ _.,-]+(?:session|sess|s|round)[ _.-]?(\d+)", re.IGNORECASE)
 _METHOD_WORDS: dict[str, Method] = {
     "hotspot": "hot spot",
     "global": "global",
