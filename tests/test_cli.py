@@ -14,7 +14,6 @@ from PIL import Image
 
 from ki67.cli import main
 from ki67.cli_score import _Job, _remember
-from ki67.cli_train import _print_figures
 from ki67.errors import StoreError
 from ki67.index import ki67_index
 from ki67.settings import load_settings
@@ -25,7 +24,7 @@ from ki67.synthetic import make_region
 from ki67.types import PictureInfo
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMANDS = ("score", "train", "evaluate", "crossval", "demo", "bench")
+COMMANDS = ("score", "train", "evaluate", "crossval", "agreement", "demo", "bench")
 NO_NETS = (
     "import sys; from ki67.cli import main\n"
     "try: code = main(sys.argv[1:])\n"
@@ -277,21 +276,6 @@ def test_an_index_of_other_make_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"index\.json is no index of earlier scores"):
         _remember(tmp_path, job)
     assert (tmp_path / "index.json").read_text() == "[not json"
-
-
-def test_figures_are_printed_with_and_without_border_and_say_when_patients_are_unknown(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    index = {"mean_absolute": 2.5, "bias": None}
-    ratios = {"f1": 0.8, "f1_without_border": 0.812, "precision": 0.7, "recall": None}
-    summary = {**ratios, "fields": 3, "index": index, "patients_known": False}
-    steps = {"with_step_1": summary, "without_step_1": None}
-    figures = {"headline": steps, "by_source": {}, "on_training_pictures": {}, "tumor_dice": None}
-    _print_figures({**figures, "headline_reason": None})
-    head, row, note = capsys.readouterr().out.splitlines()
-    assert " ".join(head.split()) == "source step 1 n F1 4 µm no border precision recall MAE bias"
-    assert row.split() == ["all", "with", "3", "0.800", "0.812", "0.700", "–", "2.5", "–"]
-    assert note == "Some pictures name no patient: there the picture stands for the patient."
 
 
 def test_an_outline_beside_the_picture_is_refused(tmp_path: Path) -> None:
