@@ -71,7 +71,8 @@ def ask(study: Study, sheet: Sheet) -> ImportSettings:
             "Add cases that are not in the study yet", value=no_cases, key=f"new_{mark}_{study.code}"
         )
     chosen: Shape = shape or suggested.shape
-    with st.expander("Columns", expanded=True, type="compact", key=f"columns_{mark}"):
+    clear = suggested.case is not None and (suggested.shape == "wide" or suggested.reader is not None)
+    with st.expander("Columns", expanded=not clear, type="compact", key=f"columns_{mark}"):
         settings = _columns(suggested, sheet, chosen)
     settings = replace(settings, shape=chosen, new_cases=new_cases)
     return _settled(settings, sheet)

@@ -45,8 +45,11 @@ def show(study: Study) -> None:
         regions = {each.name: each.getvalue() for each in files or ()}
         with _shell.errors_in_words():
             sheet = _choose_sheet(upload.getvalue(), upload.name)
+            answer = st.container()
             settings = _import_columns.ask(study, sheet)
             preview = _previewed(study, sheet, settings, regions)
+            answer.header(_answer(preview), anchor=False)
+            answer.markdown(_contents(preview))
             _show_preview(sheet, preview)
 
 
@@ -99,8 +102,6 @@ def _previewed(
 
 def _show_preview(sheet: Sheet, preview: ImportPreview) -> None:
     _import_columns.ask_open(sheet, preview)
-    st.header(_answer(preview), anchor=False)
-    st.markdown(_contents(preview))
     for warning in preview.warnings:
         st.markdown(f":orange[:material/warning:] {_shell.escaped(warning)}")
     if preview.problems:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from ki67 import numbers
 from ki67.study import study_words
 from ki67.study.reading_form import percent_typed
 from ki67.study.readings import NewReading, StoredReading, change_reading, reading_history, withdraw_reading
@@ -14,7 +15,7 @@ from ki67.study.studies import Study
 from pages import _shell
 
 SHOWN_AT_MOST = 2000
-ALL = "All"
+NUMBERS = ("Index, %", "Nuclei")
 
 
 def show(study: Study, readings: Sequence[StoredReading]) -> None:
@@ -46,7 +47,7 @@ def _filtered(readings: Sequence[StoredReading]) -> list[StoredReading]:
         method = _one_of("Method", [each.key.method for each in readings])
     return [
         each
-        for each in readings
+        for each in study_words.in_order(readings)
         if (not case or case.casefold() in each.key.case_code.casefold())
         and reader in (None, each.key.reader_code)
         and session in (None, each.key.session)
@@ -75,14 +76,16 @@ def _table(rows: Sequence[StoredReading]) -> StoredReading | None:
     )
     event = st.dataframe(
         frame, hide_index=True, height=460, on_select="rerun", selection_mode="single-row",
-        column_config={"Index, %": st.column_config.TextColumn(alignment="right")}, key="reading_rows",
+        key="reading_rows",
+        column_config={name: st.column_config.TextColumn(alignment="right") for name in NUMBERS},
     )  # fmt: skip
     picked = event.selection.rows
     return rows[picked[0]] if picked and picked[0] < len(rows) else None
 
 
-def _nuclei(each: StoredReading) -> int | None:
-    return None if each.positive is None or each.negative is None else each.positive + each.negative
+def _nuclei(each: StoredReading) -> str:
+    counted = each.positive is not None and each.negative is not None
+    return numbers.count((each.positive or 0) + (each.negative or 0)) if counted else "–"
 
 
 def _note(each: StoredReading) -> str:

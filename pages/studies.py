@@ -46,12 +46,12 @@ def _choose(studies: tuple[Study, ...]) -> Study:
     if made is not None:
         st.session_state["study"] = made
     by_code = {study.code: study for study in studies}
-    code = st.selectbox(
-        "Study", list(by_code), format_func=lambda code: f"{code} · {by_code[code].title}", key="study",
-        label_visibility="collapsed", width=420, bind="query-params",
-    )  # fmt: skip
-    study = by_code.get(code or "", studies[0])
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
+        code = st.selectbox(
+            "Study", list(by_code), format_func=lambda code: f"{code} · {by_code[code].title}", key="study",
+            label_visibility="collapsed", width=420, bind="query-params",
+        )  # fmt: skip
+        study = by_code.get(code or "", studies[0])
         st.badge(study.site.capitalize(), color="blue")
         if study.synthetic:
             st.badge("Made by a computer", color="gray")

@@ -155,7 +155,7 @@ def test_stored_readings_are_listed_without_rounding_across_a_cutoff(workplace: 
     app = open_page(READINGS)
     assert not app.exception
     assert app.header[0].value.startswith("**3 readings** of 2 readers on 2 cases, in 1 session;")
-    assert app.dataframe[0].value["Index, %"].tolist() == ["10.0", "20.0", "2.96"]
+    assert app.dataframe[0].value["Index, %"].tolist() == ["10.0", "2.96", "20.0"]
     assert not NOT_IN_THE_APP.search(words_of(app))
 
 

@@ -189,8 +189,7 @@ def store_readings(
             continue
         if checked.key in rows:
             raise StoreError(f"The reading of {checked.key.words()} comes twice: keep one of the two.")
-        version = 1 if there is None else there.version + 1
-        rows[checked.key] = _with_version(row, version)
+        rows[checked.key] = row if there is None else _with_version(row, there.version + 1)
     study_queries.add_readings(session, list(rows.values()), person=author)
     return Stored(added=len(rows), known=known)
 

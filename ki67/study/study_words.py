@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ki67 import numbers
+from ki67.stats.readings import natural_order
 from ki67.study.people import Person
 from ki67.study.plans import current_plan
 from ki67.study.readings import ALGORITHM, StoredReading, list_readings
@@ -43,6 +44,30 @@ def readings_sentence(readings: Sequence[StoredReading]) -> str:
     words += f" on {counted(cases, 'case')}, in {counted(sessions, 'session')}; {unread} not assessable."
     imported = len(readings) - len(own)
     return words + (f" {counted(imported, 'value')} of the algorithm came with them." if imported else "")
+
+
+def in_order(readings: Sequence[StoredReading]) -> list[StoredReading]:
+    """Readings by case, reader, session and replicate, T2 before T10."""
+    ranks = [
+        {name: rank for rank, name in enumerate(natural_order(names))}
+        for names in (
+            {each.key.case_code for each in readings},
+            {each.key.reader_code for each in readings},
+            {each.key.session for each in readings},
+            {each.key.replicate for each in readings},
+        )
+    ]
+    cases, readers, sessions, replicates = ranks
+    return sorted(
+        readings,
+        key=lambda each: (
+            cases[each.key.case_code],
+            readers[each.key.reader_code],
+            sessions[each.key.session],
+            replicates[each.key.replicate],
+            each.key.method,
+        ),
+    )
 
 
 def value_words(reading: StoredReading) -> str:
