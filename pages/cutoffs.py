@@ -13,7 +13,7 @@ from ki67 import numbers
 from ki67.study import cutoff_cases, cutoff_words, estimate_words
 from ki67.study import cutoffs as service
 from ki67.study.cutoff_cases import CountedCase, NearCases
-from ki67.study.cutoffs import ALGORITHM, PANEL, ClassBorders, ClassView, Question
+from ki67.study.cutoffs import ALGORITHM, PANEL, CellCase, ClassBorders, ClassView, Question
 from ki67.study.material import StudyMaterial
 from pages import _shell, _study_filter, _study_parts
 from pages._study_parts import Plot
@@ -161,21 +161,32 @@ def _open_cell(material: StudyMaterial, view: ClassView, key: str) -> None:
     row, column = (int(part) for part in key.split(","))
     cases = view.cells[row][column]
     if len(cases) == 1:
-        _study_parts.case_dialog(material, cases[0])
+        _study_parts.case_dialog(material, cases[0].code)
     elif cases:
         _cell(view, cases, row, column)
 
 
 @st.dialog("Tumors of a cell", width="medium")
-def _cell(view: ClassView, cases: tuple[str, ...], row: int, column: int) -> None:
+def _cell(view: ClassView, cases: tuple[CellCase, ...], row: int, column: int) -> None:
     """The cases that both put into this pair of classes."""
     names = view.question.borders.cutoffs.words
     st.markdown(
         f"{service.capital(view.reference_words)}: **{_shell.escaped(names[row])}**, "
         f"{view.compared_words}: **{_shell.escaped(names[column])}**"
     )
+    heads = [
+        "Case",
+        *(f"{service.capital(words)}, %" for words in (view.reference_words, view.compared_words)),
+    ]
+    rows = [
+        (
+            case.code,
+            *(numbers.decimal(one, decimals=1) for one in (case.reference_percent, case.compared_percent)),
+        )
+        for case in cases
+    ]
     st.dataframe(
-        pd.DataFrame({"Case": cases}),
+        pd.DataFrame(rows, columns=heads),
         hide_index=True,
         height=min(TABLE_HEIGHT_PX, 38 + 35 * len(cases)),
         alt="The cases of this cell",

@@ -22,7 +22,9 @@ from pages import _shell, _study_parts
 from pages._study_parts import Plot
 
 LIMITS, ICC, KAPPA, STUDY = "Limits of agreement", "ICC", "Kappa", "Whole study"
+TITLES = {"limits": LIMITS.lower(), "icc": ICC, "kappa": KAPPA.lower()}
 WEIGHTINGS: tuple[Weighting, ...] = ("unweighted", "linear weights", "quadratic weights")
+POINTS = "points"
 ASKED = "planning_asked"
 Asked = tuple[StudyDesign, int, int]
 
@@ -52,7 +54,7 @@ def _limits() -> None:
         accepted = _number("Accepted, ± points", "limits_accepted", 15.0, low=0.5, high=100.0, step=0.5)
         power = _power("limits_power")
     sizes = _limits_sizes(LimitsQuestion(mean, sd, accepted, power))
-    _show(sizes, "To show that 95 % of differences lie within the accepted limits", key="limits")
+    _show(sizes, key="limits")
     _study_parts.method(
         [
             ("Exact test", "Shieh 2020: the central 95 % of the differences within the accepted limits, 5 %"),
@@ -73,7 +75,7 @@ def _icc() -> None:
         width = _number("Width of the interval", "icc_width", 0.10, low=0.01, high=1.0, step=0.01)
         power = _power("icc_power")
     sizes = _icc_sizes(IccQuestion(expected, exceeded, readers, width, power))
-    _show(sizes, f"With {readers} readers of each tumor", key="icc")
+    _show(sizes, key="icc", start=f"With {readers} readers of each tumor")
     _study_parts.method(
         [
             ("Lower limit", "Walter, Eliasziw and Donner 1998: one-sided F test at 5 %"),
@@ -99,7 +101,7 @@ def _kappa() -> None:
         power = _power("kappa_power")
     classes = service.shares_of(shares)
     asked = KappaQuestion(expected, exceeded, classes, width, weighting or "unweighted", power)
-    _show(_kappa_sizes(asked), f"For a 95 % interval of kappa {width:g} wide", key="kappa")
+    _show(_kappa_sizes(asked), key="kappa")
     _study_parts.method(
         [
             ("Width", "Fleiss, Cohen and Everitt 1969: the standard error of Cohen’s kappa of two readers"),
@@ -111,12 +113,6 @@ def _kappa() -> None:
 
 def _study() -> None:
     asked = _study_form()
-    if asked is None:
-        st.header(
-            "How wide each interval will be, and how often the study passes, will stand here.", anchor=False
-        )
-        st.markdown("Studies like yours are drawn and put through the same statistics as real readings.")
-        return
     found = _forecast(*asked)
     _study_parts.answer(*service.forecast_answer(found))
     _forecast_plot(found)
@@ -129,8 +125,8 @@ def _study() -> None:
     _study_parts.method(_study_method(found.design))
 
 
-def _study_form() -> Asked | None:
-    """The design asked for; None until somebody asks. What is wrong with it is said in its place."""
+def _study_form() -> Asked:
+    """The design asked for last, that of the form at first."""
     with st.form("study_form", border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             cases = _count("Tumors", "study_cases", 50, low=2, high=5000)
@@ -144,13 +140,13 @@ def _study_form() -> Asked | None:
             draws = _count("Studies to simulate", "study_draws", 100, low=10, high=2000)
             seed = _count("Seed", "study_seed", 0, low=0, high=2**31 - 1)
             wanted = st.form_submit_button("Simulate", type="primary", icon=":material/play_arrow:")
-    if wanted:
+    if wanted or ASKED not in st.session_state:
         borders: Cutoffs | None = service.parse_cutoffs(cutoffs) if cutoffs.strip() else None
         design = StudyDesign(
             cases, readers, sessions, median, **spreads, cutoffs=borders, criterion=criterion
         )
         st.session_state[ASKED] = (design, draws, seed)
-    asked: Asked | None = st.session_state.get(ASKED)
+    asked: Asked = st.session_state[ASKED]
     return asked
 
 
@@ -193,9 +189,9 @@ def _study_method(design: StudyDesign) -> list[tuple[str, str]]:
     ]
 
 
-def _show(sizes: Sizes, what: str, *, key: str) -> None:
+def _show(sizes: Sizes, *, key: str, start: str = "") -> None:
     """Answer, plot and table of one sample size."""
-    _study_parts.answer(service.sizes_answer(sizes, what))
+    _study_parts.answer(service.sizes_answer(sizes, start), sizes.note)
     if sizes.curves:
         lines = [charts.Line(each.name, each.x, each.y) for each in sizes.curves]
         found = sorted({float(row.tumors) for row in sizes.rows if row.tumors is not None})
@@ -203,7 +199,7 @@ def _show(sizes: Sizes, what: str, *, key: str) -> None:
         _study_parts.plot(
             Plot(
                 name=f"planning-{key}",
-                title=what,
+                title=f"Sample size: {TITLES[key]}",
                 note=f"{sizes.y_title} over {sizes.x_title.lower()}",
                 alt=f"{sizes.y_title} over {sizes.x_title.lower()}",
                 draw=lambda mode: charts.curves(
@@ -217,11 +213,15 @@ def _show(sizes: Sizes, what: str, *, key: str) -> None:
             key=f"planning_{key}",
         )
     rows = [
-        (row.purpose, "–" if row.tumors is None else numbers.count(row.tumors), row.why or row.method)
+        (
+            row.purpose[:1].upper() + row.purpose[1:],
+            "–" if row.tumors is None else numbers.count(row.tumors),
+            row.why or row.method,
+        )
         for row in sizes.rows
     ]
     st.table(
-        pd.DataFrame(rows, columns=["To reach", "Tumors", "Method"]), border="horizontal", hide_index=True
+        pd.DataFrame(rows, columns=["What for", "Tumors", "Method"]), border="horizontal", hide_index=True
     )
 
 
@@ -229,7 +229,10 @@ def _forecast_plot(found: StudyForecast) -> None:
     rows = [
         charts.Expected(service.figure_words(each), each.unit, each.value, each.low, each.high)
         for each in found.intervals
-        if each.value is not None and each.low is not None and each.high is not None
+        if each.value is not None
+        and each.low is not None
+        and each.high is not None
+        and each.unit in (POINTS, *service.COEFFICIENTS)
     ]
     design = found.design
     _study_parts.plot(
@@ -238,7 +241,7 @@ def _forecast_plot(found: StudyForecast) -> None:
             title="Intervals to be expected",
             note=f"{design.cases} tumors, {design.readers} readers; {found.draws} studies, seed {found.seed}",
             alt="The expected value of each figure with its expected 95 % interval",
-            draw=lambda mode: charts.expected(rows, mode=mode, points="points"),
+            draw=lambda mode: charts.expected(rows, mode=mode, points=POINTS),
             rows=lambda: [service.FORECAST_COLUMNS, *service.forecast_rows(found)],
         ),
         key="planning_study",

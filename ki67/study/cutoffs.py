@@ -29,6 +29,7 @@ __all__ = ["ALGORITHM", "PANEL", "ClassBorders", "Estimate", "Question", "Reclas
 PANEL = "panel"
 DUST_DECIMALS = 9  # a median of typed decimals is a decimal: what lies behind is the dust of binary fractions
 Kind = Literal["kappa", "share", "p"]
+Classes = tuple[int | None, ...]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class CellCase:
+    """A case in a cell, with what both gave in percent."""
+
+    code: str
+    reference_percent: float
+    compared_percent: float
+
+
+@dataclass(frozen=True)
 class ClassView:
     """Everything that the page shows of two in classes.
 
@@ -66,7 +76,7 @@ class ClassView:
     reference_words: str
     compared_words: str
     table: Reclassification | None
-    cells: tuple[tuple[tuple[str, ...], ...], ...]
+    cells: tuple[tuple[tuple[CellCase, ...], ...], ...]
     lacking: str
     moved: Estimate | None
     kappas: tuple[Row, ...]
@@ -82,44 +92,37 @@ def in_classes(material: StudyMaterial, question: Question) -> ClassView:
     they are known, a reading's from the decimal number that was typed.
     """
     grid = grid_of(material.readings)
-    patients = dict(zip(grid.cases, grid.patients, strict=True))
-    reference, compared = (_classes_of(who, question, grid, material) for who in _two(question))
-    lacking = _lacking(question, grid, reference, compared)
-    words = _words(question.reference, question, material), _words(question.compared, question, material)
-    readers = code(categories_of(grid.ratings(), question.borders.cutoffs), patients=patients)
+    two = _Two.of(material, question, grid)
+    readers = code(categories_of(grid.ratings(), question.borders.cutoffs), patients=_patients(grid))
     among = _among_readers(readers) if len(readers.readers) > 1 and question.reference == PANEL else ()
-    if lacking:
-        return ClassView(
-            question, *words, None, (), lacking, None, (), among, (), _warnings(material, question)
-        )
-    codes = _pair(grid.cases, reference, compared, words, question.borders.cutoffs, patients)
+    warnings = _warnings(material, question)
+    if two.lacking:
+        return ClassView(question, *two.words, None, (), two.lacking, None, (), among, (), warnings)
+    codes = two.codes(grid)
     return ClassView(
         question=question,
-        reference_words=words[0],
-        compared_words=words[1],
+        reference_words=two.words[0],
+        compared_words=two.words[1],
         table=reclassification(codes),
-        cells=_cells(grid.cases, reference, compared, len(question.borders.cutoffs.words)),
+        cells=two.cells(grid.cases),
         lacking="",
         moved=contingency.reclassified_share(codes, "reclassified"),
-        kappas=_kappas(codes, words),
+        kappas=_kappas(codes, two.words),
         among_readers=among,
-        moves=_moves(codes, words),
-        warnings=_warnings(material, question),
+        moves=_moves(codes, two.words),
+        warnings=warnings,
     )
 
 
 def every_statistic(material: StudyMaterial, question: Question) -> list[Estimate]:
     """Everything that the library has for two in classes and for the readers' classes."""
     grid = grid_of(material.readings)
-    patients = dict(zip(grid.cases, grid.patients, strict=True))
     plan = material.plan
     settings = AnalysisSettings(classes=(question.borders,), seed=plan.seed, bootstrap=plan.bootstrap)
+    two = _Two.of(material, question, grid)
     found: list[Estimate] = []
-    reference, compared = (_classes_of(who, question, grid, material) for who in _two(question))
-    if not _lacking(question, grid, reference, compared):
-        words = _words(question.reference, question, material), _words(question.compared, question, material)
-        codes = _pair(grid.cases, reference, compared, words, question.borders.cutoffs, patients)
-        found += _every_of_two(codes, settings, question.borders.name, words)
+    if not two.lacking:
+        found += _every_of_two(two.codes(grid), settings, question.borders.name, two.words)
     if len(grid.readers) > 1:
         found += among_classes(grid, settings)
     return found
@@ -137,54 +140,91 @@ def panel_of(grid: ReadingGrid, reference: str, *, without: str | None = None) -
     return np.asarray(np.round(values, DUST_DECIMALS), float)
 
 
-def _two(question: Question) -> tuple[str, str]:
-    return question.reference, question.compared
+@dataclass(frozen=True)
+class _Two:
+    """The two that are compared: their values in percent (NaN: none) and classes (None: none) a case."""
+
+    question: Question
+    words: tuple[str, str]
+    percents: tuple[Reals, Reals]
+    classes: tuple[Classes, Classes]
+    lacking: str
+
+    @classmethod
+    def of(cls, material: StudyMaterial, question: Question, grid: ReadingGrid) -> _Two:
+        """Both from the grid; `lacking` says why they cannot be compared."""
+        reference, compared = question.reference, question.compared
+        percents = (
+            _percents(reference, question, grid, material),
+            _percents(compared, question, grid, material),
+        )
+        cutoffs = question.borders.cutoffs
+        counted = _counted_classes(material, cutoffs)
+        first = _classes(percents[0], cutoffs)
+        second = _classes(percents[1], cutoffs)
+        if compared == ALGORITHM:
+            second = tuple(counted.get(case, known) for case, known in zip(grid.cases, second, strict=True))
+        return cls(
+            question,
+            (_words(reference, question, material), _words(compared, question, material)),
+            percents,
+            (first, second),
+            _lacking(question, grid, first, second),
+        )
+
+    def codes(self, grid: ReadingGrid) -> Codes:
+        """The two columns of classes as two readers."""
+        names = self.question.borders.cutoffs.words
+        values = ["" if each is None else names[each] for each in (*self.classes[0], *self.classes[1])]
+        readers = (self.words[0],) * len(grid.cases) + (self.words[1],) * len(grid.cases)
+        data = Categories((*grid.cases, *grid.cases), readers, tuple(values), names)
+        return code(data, patients=_patients(grid))
+
+    def cells(self, cases: Sequence[str]) -> tuple[tuple[tuple[CellCase, ...], ...], ...]:
+        """The cases of every cell of the table."""
+        size = len(self.question.borders.cutoffs.words)
+        found: list[list[list[CellCase]]] = [[[] for _ in range(size)] for _ in range(size)]
+        for place, case in enumerate(cases):
+            row, column = self.classes[0][place], self.classes[1][place]
+            if row is not None and column is not None:
+                both = float(self.percents[0][place]), float(self.percents[1][place])
+                found[row][column].append(CellCase(case, *both))
+        return tuple(tuple(tuple(cell) for cell in row) for row in found)
 
 
-def _classes_of(
-    who: str, question: Question, grid: ReadingGrid, material: StudyMaterial
-) -> tuple[int | None, ...]:
-    """The class of every case for the panel, the algorithm or a reader; None without a reading."""
-    cutoffs = question.borders.cutoffs
+def _patients(grid: ReadingGrid) -> dict[str, str]:
+    return dict(zip(grid.cases, grid.patients, strict=True))
+
+
+def _percents(who: str, question: Question, grid: ReadingGrid, material: StudyMaterial) -> Reals:
+    """What the panel, the algorithm or a reader gave of every case of the grid."""
     if who == ALGORITHM:
-        return _algorithm_classes(grid, material, cutoffs)
+        return grid.algorithm_first()
     if who == PANEL:
         without = question.compared if question.compared != ALGORITHM else None
-        values = panel_of(grid, material.plan.reference, without=without)
-    elif who in grid.readers:
-        values = grid.first()[:, grid.readers.index(who)]
-    else:
-        values = np.full(len(grid.cases), np.nan)
-    return tuple(_class_or_none(value, cutoffs) for value in values.tolist())
+        return panel_of(grid, material.plan.reference, without=without)
+    if who in grid.readers:
+        return np.asarray(grid.first()[:, grid.readers.index(who)], float)
+    return np.full(len(grid.cases), np.nan)
 
 
-def _algorithm_classes(
-    grid: ReadingGrid, material: StudyMaterial, cutoffs: Cutoffs
-) -> tuple[int | None, ...]:
-    """By whole numbers where the counts are known, else by the percentage that was imported."""
-    counted = {
+def _classes(percents: Reals, cutoffs: Cutoffs) -> Classes:
+    return tuple(
+        classify_percent(percent, cutoffs) if np.isfinite(percent) else None for percent in percents.tolist()
+    )
+
+
+def _counted_classes(material: StudyMaterial, cutoffs: Cutoffs) -> dict[str, int]:
+    """The algorithm's class of every case whose counts are known, by whole numbers."""
+    return {
         each.case_code: sum(
             border.is_above_counts(each.positive, each.positive + each.negative) for border in cutoffs.borders
         )
         for each in material.algorithm
     }
-    read = grid.algorithm_first().tolist()
-    return tuple(
-        counted.get(case, _class_or_none(value, cutoffs))
-        for case, value in zip(grid.cases, read, strict=True)
-    )
 
 
-def _class_or_none(percent: float, cutoffs: Cutoffs) -> int | None:
-    return classify_percent(percent, cutoffs) if np.isfinite(percent) else None
-
-
-def _lacking(
-    question: Question,
-    grid: ReadingGrid,
-    reference: Sequence[int | None],
-    compared: Sequence[int | None],
-) -> str:
+def _lacking(question: Question, grid: ReadingGrid, reference: Classes, compared: Classes) -> str:
     """Why the two cannot be compared; empty when they can."""
     if question.reference == question.compared:
         return "A reader cannot be compared with the same reader: choose another one."
@@ -208,31 +248,6 @@ def _words(who: str, question: Question, material: StudyMaterial) -> str:
     if question.compared != ALGORITHM:
         return f"panel {material.plan.reference} without {question.compared}"
     return f"panel {material.plan.reference}"
-
-
-def _pair(
-    cases: tuple[str, ...],
-    reference: Sequence[int | None],
-    compared: Sequence[int | None],
-    words: tuple[str, str],
-    cutoffs: Cutoffs,
-    patients: dict[str, str],
-) -> Codes:
-    """Two columns of classes as two readers."""
-    names = cutoffs.words
-    values = ["" if each is None else names[each] for each in (*reference, *compared)]
-    readers = (words[0],) * len(cases) + (words[1],) * len(cases)
-    return code(Categories((*cases, *cases), readers, tuple(values), names), patients=patients)
-
-
-def _cells(
-    cases: Sequence[str], reference: Sequence[int | None], compared: Sequence[int | None], size: int
-) -> tuple[tuple[tuple[str, ...], ...], ...]:
-    found: list[list[list[str]]] = [[[] for _ in range(size)] for _ in range(size)]
-    for case, row, column in zip(cases, reference, compared, strict=True):
-        if row is not None and column is not None:
-            found[row][column].append(case)
-    return tuple(tuple(tuple(cell) for cell in row) for row in found)
 
 
 def _kappas(codes: Codes, words: tuple[str, str]) -> tuple[Row, ...]:

@@ -67,7 +67,7 @@ class KappaQuestion:
 
 @dataclass(frozen=True)
 class Size:
-    """A number of tumors and what it is for; None with the sentence why there is none."""
+    """A number of tumors and what it is for ("to show an ICC above 0.80"); None with the sentence why not."""
 
     purpose: str
     method: str
@@ -86,13 +86,17 @@ class Curve:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a page shows of one question: rows of the table, curves of the plot with the axes' titles."""
+    """What a page shows of one question: rows of the table, curves of the plot with the axes' titles.
+
+    `wanted`: the height that a curve is to reach; `note`: one more sentence.
+    """
 
     rows: tuple[Size, ...]
     curves: tuple[Curve, ...]
     x_title: str
     y_title: str
-    wanted: float | None
+    wanted: float | None = None
+    note: str = ""
 
 
 def limits_sizes(asked: LimitsQuestion) -> Sizes:
@@ -102,27 +106,29 @@ def limits_sizes(asked: LimitsQuestion) -> Sizes:
     """
     given = {"mu": asked.mean, "sd": asked.sd, "delta": asked.accepted}
     exact = _size(
-        "95 % of differences within the accepted limits",
+        f"to show that 95 % of differences lie within ± {asked.accepted:g} points",
         "Exact test, Shieh 2020",
         lambda: n_ba_exact(**given, power=asked.power),
     )
     both = _size(
-        "Intervals of both limits within the accepted limits",
+        "for the 95 % intervals of both limits of agreement to lie within them",
         "Noncentral t, Lu 2016",
         lambda: n_ba_limits(**given, power=asked.power),
     )
     known = [row.tumors for row in (exact, both) if row.tumors is not None]
     if not known:
-        return Sizes((exact, both), (), "Tumors", "Chance, %", None)
+        return Sizes((exact, both), (), "Tumors", "Chance, %")
     places = _whole_places(5, 2 * max(known))
     curves = (
         _curve("Exact test", places, lambda n: 100 * power_ba_exact(n, **given)),
         _curve("Both limits", places, lambda n: 100 * power_ba_limits(n, **given)),
     )
-    half = _halfwidth_row(asked, max(known))
-    return Sizes(
-        (exact, both, half), curves, "Tumors", "Chance that the study shows it, %", 100 * asked.power
+    half = asked.sd * ba_loa_ci_halfwidth_over_sd(max(known))
+    note = (
+        f"With {numbers.count(max(known))} tumors the 95 % interval of a limit is ± {numbers.points(half)}."
     )
+    y_title = "Chance that the study shows it, %"
+    return Sizes((exact, both), curves, "Tumors", y_title, 100 * asked.power, note)
 
 
 def icc_sizes(asked: IccQuestion) -> Sizes:
@@ -133,18 +139,18 @@ def icc_sizes(asked: IccQuestion) -> Sizes:
     """
     rows = (
         _size(
-            f"Lower limit above {numbers.icc(asked.exceeded)}",
+            f"to show an ICC above {numbers.icc(asked.exceeded)}",
             "Walter, Eliasziw and Donner 1998, one-sided 5 %",
             lambda: _icc_test(asked, asked.readers),
         ),
         _size(
-            f"95 % interval {asked.width:g} wide",
+            f"for an interval {asked.width:g} wide",
             "Bonett 2002",
             lambda: n_icc_width(rho=asked.expected, k=asked.readers, ci_full_width=asked.width),
         ),
     )
     if all(row.tumors is None for row in rows):
-        return Sizes(rows, (), "Readers", "Tumors", None)
+        return Sizes(rows, (), "Readers", "Tumors")
     readers = tuple(sorted({*range(2, 31), asked.readers}))
     curves = [
         _curve(
@@ -154,9 +160,9 @@ def icc_sizes(asked: IccQuestion) -> Sizes:
         )
     ]
     if rows[0].tumors is not None:
-        test = _curve(rows[0].purpose, readers, lambda k: _icc_test(asked, k))
+        test = _curve(f"ICC above {numbers.icc(asked.exceeded)}", readers, lambda k: _icc_test(asked, k))
         curves.insert(0, test)
-    return Sizes(rows, tuple(curves), "Readers of each tumor", "Tumors needed", None)
+    return Sizes(rows, tuple(curves), "Readers of each tumor", "Tumors needed")
 
 
 def kappa_sizes(asked: KappaQuestion) -> Sizes:
@@ -173,7 +179,7 @@ def kappa_sizes(asked: KappaQuestion) -> Sizes:
 
     rows = [
         _size(
-            f"95 % interval {asked.width:g} wide",
+            f"for a 95 % interval of kappa {asked.width:g} wide",
             f"Fleiss, Cohen and Everitt 1969, {asked.weighting}",
             lambda: of_width(asked.width),
         )
@@ -181,7 +187,7 @@ def kappa_sizes(asked: KappaQuestion) -> Sizes:
     if len(asked.shares) == 2:
         rows.append(
             _size(
-                f"Kappa differs from {numbers.icc(asked.exceeded)}",
+                f"to show that kappa differs from {numbers.icc(asked.exceeded)}",
                 "Donner and Eliasziw 1992, two-sided 5 %",
                 lambda: n_kappa_test(
                     kappa1=asked.expected, kappa0=asked.exceeded, share=asked.shares[1], power=asked.power
@@ -189,24 +195,23 @@ def kappa_sizes(asked: KappaQuestion) -> Sizes:
             )
         )
     if rows[0].tumors is None:
-        return Sizes(tuple(rows), (), "Tumors", "Width", None)
+        return Sizes(tuple(rows), (), "Tumors", "Width")
     widths = np.geomspace(max(0.05, asked.width / 3), min(1.2, 3 * asked.width), CURVE_POINTS)
     points = [(float(of_width(float(width))), float(width)) for width in widths[::-1]]
     curve = Curve("95 % interval", tuple(x for x, _ in points), tuple(y for _, y in points))
     return Sizes(tuple(rows), (curve,), "Tumors read by both", "Width of the interval of kappa", asked.width)
 
 
-def sizes_answer(sizes: Sizes, what: str) -> str:
-    """The answer sentence: the larger of the numbers found, or why there is none."""
-    known = [row for row in sizes.rows if row.tumors is not None]
+def sizes_answer(sizes: Sizes, start: str = "") -> str:
+    """The answer sentence after its `start` ("With 10 readers"), or why no number can be told."""
+    known = [(row.tumors, row.purpose) for row in sizes.rows if row.tumors is not None]
     if not known:
-        return f"No number of tumors can be told: {sizes.rows[0].why[:1].lower()}{sizes.rows[0].why[1:]}"
-    leading = known[0]
-    more = [
-        f"{row.purpose[:1].lower()}{row.purpose[1:]}: {numbers.count(row.tumors or 0)}" for row in known[1:]
-    ]
-    tail = f" ({'; '.join(more)})" if more else ""
-    return f"{what}: **{numbers.count(leading.tumors or 0)} tumors**{tail}."
+        return f"No number of tumors can be told. {sizes.rows[0].why}"
+    (first, purpose), *more = known
+    before = f"{start} **" if start else "**"
+    parts = [f"{before}{_tumors(first)}** {'is' if first == 1 else 'are'} needed {purpose}"]
+    parts += [f"**{numbers.count(tumors)}** {purpose}" for tumors, purpose in more]
+    return f"{', '.join(parts)}."
 
 
 def forecast(design: StudyDesign, *, draws: int, seed: int) -> StudyForecast:
@@ -250,7 +255,16 @@ FIGURE_WORDS = {
     "panel_bias": "Algorithm − panel, mean",
     "panel_loa_lower": "Algorithm − panel, lower limit",
     "panel_loa_upper": "Algorithm − panel, upper limit",
+    "panel_ccc": "Algorithm and panel, CCC",
+    "interch_iei": "Interchangeability, individual equivalence",
+    "interch_rms_ratio": "Algorithm–reader over reader–reader, RMS",
+    "within_subject_sd": "Same reader again, SD",
+    "fleiss_kappa": "Between readers, Fleiss’ kappa",
+    "cohen_kappa": "Algorithm and panel, Cohen’s kappa",
 }
+
+
+COEFFICIENTS = ("ICC", "CCC", "kappa")
 
 
 def figure_words(found: ExpectedInterval) -> str:
@@ -296,6 +310,10 @@ def shares_of(text: str) -> tuple[float, ...]:
     return tuple(each / sum(percents) for each in percents)
 
 
+def _tumors(number: int) -> str:
+    return f"{numbers.count(number)} tumor{'' if number == 1 else 's'}"
+
+
 def _size(purpose: str, method: str, compute: Callable[[], int]) -> Size:
     try:
         return Size(purpose, method, compute())
@@ -305,14 +323,6 @@ def _size(purpose: str, method: str, compute: Callable[[], int]) -> Size:
 
 def _icc_test(asked: IccQuestion, readers: int) -> int:
     return n_icc_test(rho1=asked.expected, rho0=asked.exceeded, k=readers, power=asked.power)
-
-
-def _halfwidth_row(asked: LimitsQuestion, tumors: int) -> Size:
-    """How wide the interval of a limit is at the larger number."""
-    half = asked.sd * ba_loa_ci_halfwidth_over_sd(tumors)
-    return Size(
-        f"There, the 95 % interval of a limit is ± {numbers.points(half)}", "Bland and Altman 1999", tumors
-    )
 
 
 def _curve(name: str, places: Sequence[int], of: Callable[[int], float]) -> Curve:
