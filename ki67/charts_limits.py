@@ -21,6 +21,7 @@ from ki67.numbers import decimal
 Reals = npt.NDArray[np.float64]
 Role = Literal["algorithm", "reader", "panel", "focus"]
 HEIGHT_PX = 380
+LABEL_ROOM = 1.2  # beyond a limit, for its number
 MARKS_SHARE = 0.2  # of the width: the panel of limits at the level
 SIGNS: dict[Role, str] = {"algorithm": "◆", "reader": "●", "panel": "■", "focus": "■"}
 SYMBOLS: dict[Role, str] = {"algorithm": "diamond", "reader": "circle", "panel": "square", "focus": "square"}
@@ -137,18 +138,19 @@ def scatter(
 
 def _reach(panels: Sequence[LimitPanel], marks: Sequence[LimitMark]) -> float:
     """How far the vertical axis goes: every dot, and every limit at the level with its interval."""
-    heights = [float(np.abs(panel.dots.y).max(initial=0.0)) for panel in panels]
+    heights = [1.08 * float(np.abs(panel.dots.y).max(initial=0.0)) for panel in panels]
     for mark in marks:
         ends = (*mark.bias, *mark.lower, *mark.upper)
-        heights += [abs(each) for each in ends if each is not None]
-    return max(1.0, 1.08 * max(heights, default=1.0))
+        heights += [LABEL_ROOM * abs(each) for each in ends if each is not None]
+    return max(1.0, *heights)
 
 
 def _draw_panel(figure: go.Figure, panel: LimitPanel, *, column: int, colors: Palette, level: float) -> None:
     color = color_of(panel.role, colors)
     place = {"row": 1, "col": column}
-    figure.add_hline(y=0, line={"color": colors.axis, "width": 1}, **place)
-    figure.add_vline(x=level, line={"color": colors.axis, "width": 1.2, "dash": "dash"}, **place)
+    always = {**place, "exclude_empty_subplots": False}
+    figure.add_hline(y=0, line={"color": colors.axis, "width": 1}, **always)
+    figure.add_vline(x=level, line={"color": colors.axis, "width": 1.2, "dash": "dash"}, **always)
     if panel.lower.value is not None and panel.upper.value is not None:
         _fill(figure, panel.levels, panel.lower.value, panel.upper.value, color, 0.10, place)
     lines = [(panel.lower, 1.8, "dash"), (panel.upper, 1.8, "dash")]
@@ -209,7 +211,7 @@ def _dots(
 
 def _draw_marks(figure: go.Figure, marks: Sequence[LimitMark], *, column: int, colors: Palette) -> None:
     place = {"row": 1, "col": column}
-    figure.add_hline(y=0, line={"color": colors.axis, "width": 1}, **place)
+    figure.add_hline(y=0, line={"color": colors.axis, "width": 1}, exclude_empty_subplots=False, **place)
     for number, mark in enumerate(marks):
         color = color_of(mark.role, colors)
         low, high = mark.lower[0], mark.upper[0]

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
 import streamlit as st
 
+from ki67 import numbers
 from ki67.charts_limits import SIGNS
 from ki67.study import agreement, agreement_words
 from ki67.study.agreement import AgreementView
 from ki67.study.agreement_rows import Comparison, Estimate
+from ki67.study.estimate_words import UNDEFINED
 from ki67.study.material import StudyMaterial
 from pages import _shell
 
 COLORS = {"algorithm": "blue", "reader": "gray", "panel": "", "focus": "orange"}
 INTERVAL = agreement_words.INTERVAL
 # The same heading three times: an invisible character tells the columns apart.
-COLUMNS = (
-    "Pairs",
-    "Mean",
-    INTERVAL,
-    "Lower limit",
-    f"{INTERVAL}\u200b",
-    "Upper limit",
-    f"{INTERVAL}\u200b\u200b",
-)
+OF_MEAN, OF_LOWER, OF_UPPER = INTERVAL, f"{INTERVAL}\u200b", f"{INTERVAL}\u200b\u200b"
 
 
 def comparisons(view: AgreementView, compared: Sequence[Comparison]) -> None:
-    """Bias and limits at the level, a row each, with the signs of the plot."""
+    """Bias and limits at the level, a row each, with the signs of the plot; numbers stand at the right."""
     first = f"At {view.level:g} %, points" if view.scale != "raw" else "Points"
     rows = [
-        {first: _signed(each), **dict(zip(COLUMNS, agreement_words.row(each), strict=True))}
+        {
+            first: _signed(each),
+            "Pairs": each.pairs,
+            "Mean": 0.0 if each.bias is None else each.bias.value,
+            OF_MEAN: agreement_words.bias_limits(each),
+            "Lower limit": each.lower.value,
+            OF_LOWER: agreement_words.limits(each.lower),
+            "Upper limit": each.upper.value,
+            OF_UPPER: agreement_words.limits(each.upper),
+        }
         for each in compared
     ]
-    st.table(pd.DataFrame(rows), border="horizontal", hide_index=True)
+    points = ["Mean", "Lower limit", "Upper limit"]
+    frame = pd.DataFrame(rows).astype(dict.fromkeys(points, float))
+    shown = frame.style.format(_number, subset=points).format("{:,}", subset=["Pairs"])
+    st.table(shown, border="horizontal", hide_index=True)
+
+
+def _number(value: object) -> str:
+    known = isinstance(value, float) and not math.isnan(value)
+    return numbers.decimal(float(str(value)), decimals=1) if known else UNDEFINED
 
 
 def figures(rows: Sequence[tuple[str, str, str, str]], *, first: str = "Algorithm and panel") -> None:

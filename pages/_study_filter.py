@@ -1,7 +1,8 @@
 """The filter of the pages about readings: study, session, readers, method, cases left out.
 
 It stands in the address under the same names on every page, so that it survives a change of page and a
-reload: `?study=S1&session=2&readers=O1&readers=O2&method=global&without=T7`. Nothing chosen means all.
+reload: `?study=S1&session=Session+2&readers=O1&readers=O2&without=T7` (a choice stands there as it is
+shown). Nothing chosen means all.
 """
 
 from __future__ import annotations
@@ -75,14 +76,12 @@ def fingerprint(material: StudyMaterial) -> str:
 def _study(studies: Sequence[Study]) -> Study:
     by_code = {study.code: study for study in studies}
     code = st.selectbox(
-        "Study", list(by_code), format_func=lambda code: _study_words(by_code[code]), key="study",
-        label_visibility="collapsed", width=230, bind="query-params",
+        "Study", list(by_code), key="study", label_visibility="collapsed", width=170, bind="query-params",
+        help="The study whose readings are shown",
     )  # fmt: skip
-    return by_code.get(code or studies[0].code, studies[0])
-
-
-def _study_words(study: Study) -> str:
-    return f"{study.code} · {study.site}"
+    study = by_code.get(code or studies[0].code, studies[0])
+    st.badge(study.site.capitalize(), color="gray")
+    return study
 
 
 def _choices(everything: StudyMaterial) -> Selection:

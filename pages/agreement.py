@@ -14,7 +14,6 @@ from ki67.study.material import StudyMaterial
 from pages import _agreement_plots, _agreement_tables, _shell, _study_filter, _study_parts
 
 ONE_READER, PANEL, SCATTER = "One reader", "Panel", "Scatter"
-NOBODY = "Nobody"
 VERDICTS: dict[str, tuple[str, Literal["green", "red", "orange"]]] = {
     "passes": (":material/check:", "green"),
     "does not pass": (":material/close:", "red"),
@@ -32,10 +31,10 @@ def show() -> None:
         return
     if material is None:
         return
-    _study_parts.plan_badge(head.badges, material, primary=True)
     answer_place = st.container()
     shown = _controls(material)
     question = _question(material)
+    _study_parts.plan_badge(head.badges, material, primary=_is_primary(material, question))
     view = _view(_study_filter.fingerprint(material), question, material)
     with answer_place:
         _answer(view, material)
@@ -55,7 +54,7 @@ def _view(key: str, question: Question, _material: StudyMaterial) -> AgreementVi
 
 
 def _answer(view: AgreementView, material: StudyMaterial) -> None:
-    words = agreement_words.answer(view)
+    words = agreement_words.answer(view, material.plan.primary)
     _study_parts.answer(words.first, words.second)
     verdict = agreement_words.acceptance(view, material)
     if verdict is not None:
@@ -76,9 +75,8 @@ def _controls(material: StudyMaterial) -> str:
         with st.container(horizontal=True, vertical_alignment="center", width="content"):
             if shown == PANEL:
                 st.selectbox(
-                    "Compare a reader", [NOBODY, *material.readers], key="compared", width=180,
-                    format_func=lambda code: "Compare a reader" if code == NOBODY else f"Reader {code}",
-                    label_visibility="collapsed", bind="query-params",
+                    "Compare a reader", material.readers, key="compared", width=180, index=None,
+                    placeholder="Compare a reader", label_visibility="collapsed", bind="query-params",
                 )  # fmt: skip
             with st.popover("Scale", icon=":material/straighten:"):
                 st.selectbox(
@@ -100,6 +98,13 @@ def _question(material: StudyMaterial) -> Question:
         scale=scale,
         reader=reader if reader in material.readers else None,
     )
+
+
+def _is_primary(material: StudyMaterial, question: Question) -> bool:
+    """Whether this is what the plan says: its method and scale; every session, reader and case."""
+    chosen = material.selection
+    whole = not (chosen.sessions or chosen.readers or chosen.without_cases)
+    return whole and material.method == material.plan.method and question.scale in (None, material.plan.scale)
 
 
 def _body(shown: str, view: AgreementView, material: StudyMaterial) -> None:

@@ -102,6 +102,16 @@ def test_a_reader_compared_is_left_out_of_the_panel_of_both() -> None:
     assert mean_of["One reader from the panel of the others"] == pytest.approx(np.mean(own))
 
 
+def test_the_answer_is_that_of_the_comparison_the_plan_puts_first() -> None:
+    view = agreement(study_of(log_normal_table(20, 5, seed=3)))
+    assert view.panel is not None
+    assert view.panel.bias is not None
+    words = agreement_words.answer(view, "algorithm and panel")
+    assert "than the panel of these readers" in words.first
+    assert f"{abs(view.panel.bias.value or 0):.1f} points" in words.first
+    assert "than one reader" in agreement_words.answer(view).first
+
+
 def test_one_reader_alone_is_compared_by_bland_and_altman_and_named() -> None:
     table = log_normal_table(15, 1, seed=5)
     view = agreement(study_of(table), RAW)
@@ -301,6 +311,9 @@ def test_dots_carry_their_case_and_titles_stand_over_their_panels(mode: charts_l
     assert figure.layout.annotations[0].x < figure.layout.annotations[1].x
     assert figure.layout.yaxis.range == (-figure.layout.yaxis.range[1], figure.layout.yaxis.range[1])
     assert figure.layout.xaxis2.ticktext == ("◆",)
+    lines = [(shape.type, shape.x0, shape.x1, shape.y0) for shape in figure.layout.shapes]
+    assert ("line", 20, 20, 0) in lines  # the level
+    assert ("line", 0, 1, 0) in lines  # no difference
 
 
 def test_a_figure_becomes_a_file_with_title_note_and_research_use_only(

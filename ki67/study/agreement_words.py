@@ -11,6 +11,25 @@ from ki67.study.agreement import AgreementView
 from ki67.study.agreement_rows import Comparison, Scale, Scatter
 from ki67.study.estimate_words import limits, value
 from ki67.study.material import StudyMaterial
+from ki67.study.plans import Comparison as PlannedComparison
+
+__all__ = [
+    "BY_CONSTRUCTION",
+    "INTERVAL",
+    "SCALE_WORDS",
+    "Answer",
+    "Word",
+    "acceptance",
+    "answer",
+    "bias_limits",
+    "left_out_rows",
+    "limits",
+    "method_rows",
+    "proportional_sentence",
+    "scatter_rows",
+    "size_caption",
+    "target_caption",
+]
 
 Word = Literal["passes", "does not pass", "borderline"]
 SCALE_WORDS: dict[Scale, str] = {
@@ -30,12 +49,17 @@ class Answer:
     second: str
 
 
-def answer(view: AgreementView) -> Answer:
-    """ "At an index of 20 % the algorithm reads **1.1 points lower** than one reader (−2.3 to 0.0)." """
+def answer(view: AgreementView, primary: PlannedComparison = "algorithm and single reader") -> Answer:
+    """ "At an index of 20 % the algorithm reads **1.1 points lower** than one reader (−2.3 to 0.0)."
+
+    `primary` is the comparison that the plan puts first.
+    """
     leading = view.one_reader
     if leading is None:
         return _without_algorithm(view)
     whom = "one reader" if len(view.reader_names) > 1 else f"reader {view.reader_names[0]}"
+    if primary == "algorithm and panel" and view.panel is not None:
+        leading, whom = view.panel, "the panel of these readers"
     bias = leading.bias
     if bias is None or bias.value is None:
         return Answer(f"The algorithm and {whom} cannot be compared.", bias.message if bias else "")
@@ -77,18 +101,9 @@ def _without_algorithm(view: AgreementView) -> Answer:
     )
 
 
-def row(compared: Comparison) -> tuple[str, ...]:
-    """Cells of the table: pairs, mean, interval, lower limit, interval, upper limit, interval."""
-    bias = compared.bias
-    return (
-        numbers.count(compared.pairs),
-        "0.0" if bias is None else value(bias),
-        BY_CONSTRUCTION if bias is None else limits(bias),
-        value(compared.lower),
-        limits(compared.lower),
-        value(compared.upper),
-        limits(compared.upper),
-    )
+def bias_limits(compared: Comparison) -> str:
+    """The interval of the mean difference, or why there is none."""
+    return BY_CONSTRUCTION if compared.bias is None else limits(compared.bias)
 
 
 def acceptance(view: AgreementView, material: StudyMaterial) -> tuple[Word, str] | None:
