@@ -117,8 +117,11 @@ def _show_preview(sheet: Sheet, preview: ImportPreview) -> None:
             st.caption(f"The first {PROBLEMS_AT_MOST} problems are shown.")
     with st.expander("The first rows as they would be stored", type="compact"):
         _first_rows(preview)
+    label = "Store the readings"
+    if preview.ready:
+        label = f"Store {counted(preview.new, 'reading')}" if preview.new else "Nothing new to store"
     pressed = st.button(
-        f"Store {counted(preview.new, 'reading')}" if preview.new else "Nothing new to store",
+        label,
         type="primary", disabled=not preview.ready or not preview.new, key="store_import",
     )  # fmt: skip
     if pressed:
