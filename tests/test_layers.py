@@ -20,7 +20,15 @@ ALLOWED = {
     "ki67.pipeline": {"ki67.values", "ki67.stains"},
     "ki67.stats": {"ki67.values"},
     "ki67.training": {"ki67.values", "ki67.pipeline", "ki67.synthetic", "ki67.stains", "ki67.stats"},
-    "ki67.study": {"ki67.values", "ki67.pipeline", "ki67.synthetic", "ki67.stats", "ki67.training", "db"},
+    "ki67.study": {
+        "ki67.values",
+        "ki67.pipeline",
+        "ki67.synthetic",
+        "ki67.stats",
+        "ki67.training",
+        "ki67.charts",
+        "db",
+    },
     "ki67.charts": {"ki67.values"},
     "ki67.cli": {
         "ki67.values",

@@ -56,7 +56,7 @@ class StudyMaterial:
 
     `readings` holds the readers' values and, under the reader name `algorithm`, the algorithm's.
     `methods`, `sessions` and `readers` are what there is to choose from; where no plan was written, `plan`
-    is the default one and `plan_written` False.
+    is the default one and `plan_written` False. `selection` is what was asked for.
     """
 
     study: Study
@@ -71,6 +71,7 @@ class StudyMaterial:
     readers: tuple[str, ...]
     cases: tuple[str, ...]
     exclusions: tuple[Exclusion, ...]
+    selection: Selection = Selection()
 
 
 def gather(
@@ -113,6 +114,7 @@ def gather(
         ),
         cases=tuple(each.case.code for each in kept),
         exclusions=_exclusions(len(members) - len(kept), chosen, values, codes),
+        selection=wanted,
     )
 
 
