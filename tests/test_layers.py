@@ -61,6 +61,8 @@ ONLY_IN = {
     "sqlalchemy": {"db"},
     "alembic": {"db"},
     "plotly": {"ki67.charts", "pages"},
+    "jinja2": {"ki67.study"},
+    "weasyprint": {"ki67.study"},
 }
 VALUES = {"types", "errors", "settings", "atomic", "index", "sites", "numbers", "answers", "__init__"}
 

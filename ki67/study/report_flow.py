@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ki67 import numbers
 from ki67.stats.readings import natural_order
 from ki67.study.readings import ALGORITHM, ReadingKey, StoredReading
-from ki67.study.report_parts import ReportFacts, Table
+from ki67.study.report_parts import AlgorithmState, ReportFacts, Table
 
-STATE_WORDS = {
+STATE_WORDS: Mapping[AlgorithmState, str] = {
     "value": "with an index from its pictures",
     "imported": "with an imported value",
     "not assessable": "scored, not assessable",
@@ -115,9 +115,10 @@ def _left_out(facts: ReportFacts, kept: set[str]) -> Iterator[str]:
     yield from _aside(by_filter, "left out by the filter")
 
 
-def _unscored(states: dict[str, str]) -> Iterator[str]:
+def _unscored(states: Mapping[str, AlgorithmState]) -> Iterator[str]:
     counts = Counter(states.values())
-    for state in ("not assessable", "not scored"):
+    unscored: tuple[AlgorithmState, ...] = ("not assessable", "not scored")
+    for state in unscored:
         yield from _aside(counts[state], f"algorithm: {STATE_WORDS[state]}")
 
 

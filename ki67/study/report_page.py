@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import re
 from datetime import datetime
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup, escape
 
 from ki67 import __version__, numbers
 from ki67.study import (
@@ -21,7 +19,6 @@ from ki67.study import (
 from ki67.study.report_parts import CardFact, Figure, Numbers, ReportFacts, Standing, Table
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
-_BOLD = re.compile(r"\*\*(.+?)\*\*")
 NOT_INSTALLED = "This model set is not installed here: its card is not known."
 
 
@@ -58,6 +55,8 @@ def page_of(
 def method_rows(facts: ReportFacts, found: Numbers) -> tuple[tuple[str, str], ...]:
     """What was done with which version, seeds and settings."""
     plan = facts.material.plan
+    borders = [view.question.borders for view in found.classes]
+    classes = [f"{each.name}: {', '.join(each.cutoffs.words)}" for each in borders]
     rows = [
         ("Software", f"Ki-67 validation {__version__}"),
         ("Scoring method", facts.material.method),
@@ -74,8 +73,7 @@ def method_rows(facts: ReportFacts, found: Numbers) -> tuple[tuple[str, str], ..
             "and readers: the reader population",
         ),
         ("Bootstrap", f"{numbers.count(plan.bootstrap)} draws, seed {plan.seed}"),
-        ("Classes", "; ".join(f"{view.question.borders.name}: {', '.join(view.question.borders.cutoffs.words)}"
-                              for view in found.classes) or "none"),
+        ("Classes", "; ".join(classes) or "none"),
         ("Undefined", "0/0 and what too few readings give is undefined with its reason, never a filled-in 0"),
     ]  # fmt: skip
     seen: dict[str, str] = {}
@@ -136,13 +134,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(bold=_bold, data_uri=_data_uri, badge=_badge)
+    made.filters.update(parts=_bold, data_uri=_data_uri, badge=_badge)
     return made
 
 
-def _bold(text: str) -> Markup:
-    """`**bold**` as strong, everything else escaped."""
-    return Markup(_BOLD.sub(r"<strong>\1</strong>", str(escape(text))))
+def _bold(text: str) -> list[tuple[str, bool]]:
+    """The parts of a sentence, each with whether it stood between `**`."""
+    return [(part, place % 2 == 1) for place, part in enumerate(text.split("**"))]
 
 
 def _data_uri(svg: bytes) -> str:

@@ -75,7 +75,7 @@ class RunFact:
 
 @dataclass(frozen=True)
 class CardFact:
-    """A net behind the algorithm's values: its step, its name in the store, its card where it is installed."""
+    """A net behind the algorithm's values: its step, its name, its card where it is installed."""
 
     step: str
     ref: ModelRef

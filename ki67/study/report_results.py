@@ -125,7 +125,7 @@ def main_results(material: StudyMaterial) -> tuple[tuple[str, Estimate], ...]:
     if len(grid.readers) > 1:
         found += [
             (RAW, icc(grid.ratings(), "ICC(2,1)")),
-            (LOG2, icc(grid.ratings(), "ICC(2,1)", transform=LOG2)),
+            (LOG2, icc(grid.ratings(), "ICC(2,1)", transform="log2(x+0.1)")),
         ]
     return tuple(found)
 
@@ -145,7 +145,7 @@ def settings_csv(material: StudyMaterial) -> bytes:
     readings = material.readings
     own = zip(readings.readers, readings.sessions, strict=True)
     algorithm_sessions = natural_order({session for who, session in own if who == ALGORITHM})
-    rows = [("scale", material.plan.scale), ("reference", material.plan.reference)]
+    rows: list[tuple[str, str]] = [("scale", material.plan.scale), ("reference", material.plan.reference)]
     rows += [("session", name) for name in grid.sessions]
     rows += [("algorithm_session", name) for name in algorithm_sessions]
     rows += [("replicate", name) for name in grid.replicates]

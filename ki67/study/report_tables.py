@@ -227,22 +227,16 @@ def case_table(facts: ReportFacts, found: Numbers) -> Table:
     first = view.sessions[0] if view.sessions else ""
     for place, case in enumerate(view.cases):
         own = [dot.percent for dot in view.dots if dot.place == place and dot.session == first]
-        median, algorithm = float(view.medians[place]), float(view.algorithm[place])
+        between = f"{_percent(min(own))}–{_percent(max(own))}" if own else ""
+        algorithm, nuclei = _percent(float(view.algorithm[place])), ""
         counted = values.get(case)
-        rows.append(
-            (
-                case,
-                numbers.count(len(own)),
-                _percent(median),
-                f"{_percent(min(own))}–{_percent(max(own))}" if own else "",
-                numbers.percent_number(counted.positive, counted.negative)
-                if counted
-                else _percent(algorithm),
+        if counted is not None:
+            algorithm = numbers.percent_number(counted.positive, counted.negative)
+            nuclei = (
                 f"{numbers.count(counted.positive)} of {numbers.count(counted.positive + counted.negative)}"
-                if counted
-                else "",
             )
-        )
+        median = _percent(float(view.medians[place]))
+        rows.append((case, numbers.count(len(own)), median, between, algorithm, nuclei))
     columns = ("Case", "Readers", "Median, %", "Range, %", "Algorithm, %", "Positive of all nuclei")
     return Table("Cases, ordered by the median of the readers", "", columns, tuple(rows))
 
