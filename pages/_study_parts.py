@@ -193,13 +193,11 @@ def method(rows: Sequence[tuple[str, str]]) -> None:
 
 def case_dialog(material: StudyMaterial, case_code: str) -> None:
     """Opens one case: the readings of each reader, the algorithm with its interval, links to its results."""
-    _case(material, case_code)
+    st.dialog(f"Case {_shell.escaped(case_code)}", width="medium")(_case)(material, case_code)
 
 
-@st.dialog("Case", width="medium")
 def _case(material: StudyMaterial, case_code: str) -> None:
     view = case_view.case_of(material, case_code)
-    st.subheader(_shell.escaped(view.code), anchor=False)
     st.markdown(view.algorithm_words)
     st.markdown(view.panel_words)
     if view.readings:

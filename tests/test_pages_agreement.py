@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from ki67.study.people import local_person
 from ki67.study.plans import AnalysisPlan
@@ -110,3 +111,21 @@ def test_the_filter_stands_in_the_address_and_leaves_readers_and_cases_out(workp
     app.multiselect(key="readers").set_value(["O1"]).run()
     assert "9 tumors · 9 readings · 1 excluded" in words_of(app)
     assert "than reader O1" in app.header[0].value
+
+
+def test_a_click_opens_the_case_with_every_reading() -> None:
+    app = AppTest.from_function(open_case).run()
+    assert not app.exception
+    words = words_of(app)
+    assert "Algorithm **20.0 %**, imported: without counts, no interval." in words
+    assert [row["Reader"] for row in app.dataframe[0].value.to_dict("records")] == ["O1", "O2"]
+
+
+def open_case() -> None:
+    """A page that opens a case as a click does."""
+    import numpy as np
+
+    from pages import _study_parts
+    from tests.study_material import study_of
+
+    _study_parts.case_dialog(study_of(np.array([[20.0, 10.0, 30.0]])), "T1")
