@@ -34,6 +34,7 @@ from ki67.types import ByteArray, FloatArray, Progress, ReportProgress, no_progr
 if TYPE_CHECKING:
     from _csv import Writer as _CsvWriter
 
+STANDARD_LOOK = Look()  # the look that the shipped nets know best
 _TILE_PX = 1024  # side of what is drawn at once, and height of the bands of a file
 _FILE_TILE_PX = 512
 

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 from ki67.index import ki67_index
-from ki67.stains import Look
 from ki67.study.demo import DEMO_MPP, DemoCase, save_region, score_here
 from ki67.study.execute import NetScorer, Scorer
 from ki67.study.jobs import JobView
@@ -28,7 +27,7 @@ from ki67.study.readings import NewReading, ReadingKey, enter_readings
 from ki67.study.scoring import ScoreRequest, submit
 from ki67.study.studies import create_study, list_studies
 from ki67.study.workplace import Workplace
-from ki67.synthetic import SyntheticRegion, make_region
+from ki67.synthetic import STANDARD_LOOK, SyntheticRegion, make_region
 from ki67.types import Progress, ReportProgress, no_progress
 
 STUDY_CODE = "DEMO-STUDY"
@@ -117,7 +116,7 @@ def _tumors(
     for number, case in enumerate(study_cases()):
         progress(Progress("case", number, TUMORS))
         region = make_region(
-            SIDE_PX, SIDE_PX, mpp=DEMO_MPP, seed=case.seed, positive_share=case.positive_share, look=Look()
+            SIDE_PX, SIDE_PX, mpp=DEMO_MPP, seed=case.seed, positive_share=case.positive_share, look=STANDARD_LOOK
         )
         with tempfile.TemporaryDirectory(prefix="ki67-") as scratch:
             path = save_region(region, Path(scratch) / f"{case.code}.tif")
