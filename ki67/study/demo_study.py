@@ -116,7 +116,12 @@ def _tumors(
     for number, case in enumerate(study_cases()):
         progress(Progress("case", number, TUMORS))
         region = make_region(
-            SIDE_PX, SIDE_PX, mpp=DEMO_MPP, seed=case.seed, positive_share=case.positive_share, look=STANDARD_LOOK
+            SIDE_PX,
+            SIDE_PX,
+            mpp=DEMO_MPP,
+            seed=case.seed,
+            positive_share=case.positive_share,
+            look=STANDARD_LOOK,
         )
         with tempfile.TemporaryDirectory(prefix="ki67-") as scratch:
             path = save_region(region, Path(scratch) / f"{case.code}.tif")
