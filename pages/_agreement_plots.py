@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from ki67 import charts_limits, numbers
+from ki67 import charts_limits
 from ki67.charts import Mode
-from ki67.charts_limits import BandLine, DotCloud, FittedLine, LimitMark, LimitPanel
+from ki67.study import agreement_drawn
 from ki67.study.agreement import AgreementView
-from ki67.study.agreement_parts import Dots
-from ki67.study.agreement_rows import Comparison, Curve, Estimate
+from ki67.study.agreement_rows import Comparison
 from ki67.study.material import StudyMaterial
 from pages import _study_parts
 
@@ -27,8 +26,8 @@ def limits(
     """A panel for each comparison; `beside` has its limits at the level only."""
 
     def draw(mode: Mode) -> go.Figure:
-        panels = [_panel(view, each) for each in compared]
-        marks = [_mark(each) for each in (*compared, *((beside,) if beside else ()))]
+        panels = [agreement_drawn.panel_of(view, each) for each in compared]
+        marks = [agreement_drawn.mark_of(each) for each in (*compared, *((beside,) if beside else ()))]
         return charts_limits.limits(panels, marks, level=view.level, mode=mode)
 
     names = " and ".join(each.name for each in compared)
@@ -52,19 +51,8 @@ def scatter(view: AgreementView, material: StudyMaterial) -> None:
     if shown is None:
         return
     dots = shown.dots
-    lines = []
-    if shown.slope.value is not None and shown.intercept.value is not None:
-        lines.append(FittedLine("Passing–Bablok", shown.intercept.value, shown.slope.value))
     reference = f"panel {material.plan.reference}"
-    cloud = DotCloud(
-        dots.x,
-        dots.y,
-        dots.cases,
-        tuple(
-            f"{case}<br>{reference} {_number(x)} %, algorithm {_number(y)} %"
-            for case, x, y in zip(dots.cases, dots.x.tolist(), dots.y.tolist(), strict=True)
-        ),
-    )
+    cloud = agreement_drawn.scatter_cloud(shown, reference)
     _study_parts.plot(
         _study_parts.Plot(
             name=f"{material.study.code}_agreement_scatter",
@@ -73,7 +61,7 @@ def scatter(view: AgreementView, material: StudyMaterial) -> None:
             alt="Algorithm's index over the panel's, with the line of identity and a regression line",
             draw=lambda mode: charts_limits.scatter(
                 cloud,
-                lines,
+                agreement_drawn.fitted_lines(shown),
                 x_title=f"{reference.capitalize()}, Ki-67 index, %",
                 y_title="Algorithm, Ki-67 index, %",
                 mode=mode,
@@ -86,37 +74,6 @@ def scatter(view: AgreementView, material: StudyMaterial) -> None:
         ),
         key="scatter",
     )
-
-
-def _panel(view: AgreementView, compared: Comparison) -> LimitPanel:
-    return LimitPanel(
-        title=compared.name,
-        role=compared.role,
-        dots=_cloud(compared.dots),
-        levels=view.levels,
-        bias=_band(compared.bias_curve) if compared.bias_curve else None,
-        lower=_band(compared.lower_curve),
-        upper=_band(compared.upper_curve),
-    )
-
-
-def _cloud(dots: Dots) -> DotCloud:
-    texts = tuple(
-        f"{case} · {who}<br>{_number(y)} − {_number(x)} %"
-        for case, who, x, y in zip(dots.cases, dots.who, dots.x.tolist(), dots.y.tolist(), strict=True)
-    )
-    return DotCloud(dots.mean, dots.difference, dots.cases, texts)
-
-
-def _band(curve: Curve) -> BandLine:
-    return BandLine(curve.value, curve.low, curve.high)
-
-
-def _mark(compared: Comparison) -> LimitMark:
-    def three(estimate: Estimate | None) -> tuple[float | None, float | None, float | None]:
-        return (None, None, None) if estimate is None else (estimate.value, estimate.ci_low, estimate.ci_high)
-
-    return LimitMark(compared.role, three(compared.bias), three(compared.lower), three(compared.upper))
 
 
 def _rows(compared: Sequence[Comparison]) -> list[tuple[object, ...]]:
@@ -134,7 +91,3 @@ def _rows(compared: Sequence[Comparison]) -> list[tuple[object, ...]]:
             )
         ]
     return found
-
-
-def _number(value: float) -> str:
-    return numbers.decimal(value, decimals=1)

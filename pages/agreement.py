@@ -11,7 +11,7 @@ from ki67.study import agreement, agreement_words
 from ki67.study.agreement import AgreementView, Question
 from ki67.study.agreement_rows import Scale
 from ki67.study.material import StudyMaterial
-from pages import _agreement_plots, _agreement_tables, _shell, _study_filter, _study_parts
+from pages import _agreement_plots, _agreement_tables, _report_button, _shell, _study_filter, _study_parts
 
 ONE_READER, PANEL, SCATTER = "One reader", "Panel", "Scatter"
 VERDICTS: dict[str, tuple[str, Literal["green", "red", "orange"]]] = {
@@ -35,6 +35,7 @@ def show() -> None:
     shown = _controls(material)
     question = _question(material)
     _study_parts.plan_badge(head.badges, material, primary=_is_primary(material, question))
+    _report_button.show(head.actions, material)
     view = _view(_study_filter.fingerprint(material), question, material)
     with answer_place:
         _answer(view, material)

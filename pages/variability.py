@@ -11,11 +11,11 @@ import streamlit as st
 
 from ki67 import charts_variability as charts
 from ki67 import numbers
-from ki67.study import estimate_words
+from ki67.study import estimate_words, variability_drawn
 from ki67.study import variability as service
 from ki67.study.material import StudyMaterial
 from ki67.study.variability import Variability
-from pages import _study_filter, _study_parts
+from pages import _report_button, _study_filter, _study_parts
 from pages._study_parts import Plot
 
 ALL, SHARES, BIAS, HEAT, SPREAD = "All readings", "Shares", "Reader bias", "Reader and tumor", "Spread"
@@ -34,6 +34,7 @@ def main() -> None:
     if material is None:
         return
     _study_parts.plan_badge(head.badges, material, primary=False)
+    _report_button.show(head.actions, material)
     view = _computed(_study_filter.fingerprint(material), material)
     _study_parts.answer(service.answer(view), service.second_sentence(view))
     _show_plot(material, view)
@@ -95,20 +96,7 @@ def _show_plot(material: StudyMaterial, view: Variability) -> None:
 def _show_columns(
     material: StudyMaterial, view: Variability, name: str, note: str, *, log: bool, focus: str | None
 ) -> None:
-    shown = charts.Columns(
-        cases=view.cases,
-        marks=tuple(
-            charts.Mark(
-                dot.place, dot.percent, dot.reader, dot.case,
-                f"{dot.case} · {dot.reader}{_session(view, dot.session)} · "
-                f"{numbers.decimal(dot.percent, decimals=1)} %",
-            )
-            for dot in view.dots
-        ),
-        medians=tuple(_known(value) for value in view.medians),
-        algorithm=tuple(_known(value) for value in view.algorithm),
-        cutoffs=view.cutoffs,
-    )  # fmt: skip
+    shown = variability_drawn.columns_of(view)
     rows = [("case", "reader", "session", "percent")]
     _study_parts.plot(
         Plot(
@@ -128,11 +116,7 @@ def _show_shares(view: Variability, name: str, note: str) -> None:
     if not view.shares:
         _study_parts.missing(view.shares_note)
         return
-    rows = [
-        charts.Bar(share.name, percent, None, None, f"{numbers.decimal(percent, decimals=1)} %")
-        for share in view.shares
-        for percent in (100 * share.share,)
-    ]
+    rows = variability_drawn.share_bars(view)
     _study_parts.plot(
         Plot(
             name=f"{name}-shares",
@@ -162,14 +146,7 @@ def _show_biases(view: Variability, name: str, note: str) -> None:
         _study_parts.missing("Needs two readers who read the same tumors.")
         return
     ordered = sorted(view.biases, key=lambda each: -each.shrunken)
-    rows = [
-        charts.Bar(
-            each.reader, each.shrunken, each.low, each.high,
-            f"{each.reader} · {numbers.points(each.shrunken)} "
-            f"({numbers.points_interval(each.low, each.high)}), n = {each.n}",
-        )
-        for each in ordered
-    ]  # fmt: skip
+    rows = variability_drawn.bias_bars(view)
     _study_parts.plot(
         Plot(
             name=f"{name}-bias",
@@ -273,14 +250,6 @@ def _method(material: StudyMaterial, view: Variability) -> list[tuple[str, str]]
         ("Left out", left_out or "none"),
         ("Seed", str(plan.seed)),
     ]  # fmt: skip
-
-
-def _session(view: Variability, session: str) -> str:
-    return f" · session {session}" if len(view.sessions) > 1 else ""
-
-
-def _known(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
 
 
 main()

@@ -23,7 +23,7 @@ from ki67.study.report_parts import Numbers, ReportFacts, ReportFiles
 from ki67.study.report_pdf import pdf_of
 from ki67.study.workplace import Workplace
 
-__all__ = ["ReportFiles", "study_report"]
+__all__ = ["ReportFiles", "name_of", "study_report"]
 
 _STAMP = (1980, 1, 1, 0, 0, 0)  # a ZIP needs a time: this one, so that the same data give the same bytes
 R_SCRIPT = "recompute.R"
@@ -50,9 +50,14 @@ def study_report(
     moment = made_at or datetime.now(UTC)
     page = page_of(facts, found, figures(facts, found), made_at=moment)
     pdf, why_no_pdf = _pdf(page)
-    name = f"{facts.material.study.code}-report"
+    name = name_of(facts.material.study.code)
     files = {f"{name}.html": page, **({f"{name}.pdf": pdf} if pdf else {}), **_data(facts, found)}
     return ReportFiles(name, page, pdf, why_no_pdf, _packed(files, why_no_pdf), moment)
+
+
+def name_of(study_code: str) -> str:
+    """What the files of a study's report are called, without their endings."""
+    return f"{study_code}-report"
 
 
 def _pdf(page: bytes) -> tuple[bytes | None, str]:
