@@ -117,7 +117,7 @@ def test_at_a_limit_the_profile_has_fallen_by_the_chi_square_quantile(missing: f
     judge = dense_deviance(values, found.layout.components, reml=False)
     paths = (
         (ComponentPath(1, False), lambda t, u: np.array([u[0], t, u[1], u[2]])),
-        (SharePath(0, False, (1.0,) * 4), lambda t, u: np.array([t / (1 - t) * u.sum(), *u])),
+        (SharePath(0, False, (True,) * 4), lambda t, u: np.array([t / (1 - t) * u.sum(), *u])),
         (SumPath(), lambda t, u: np.array([u[0], *(t * u[1:] / (1 + u[1:].sum())), t / (1 + u[1:].sum())])),
     )
     for path, build in paths:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from scipy import optimize
 
 from ki67.stats.forms import Reals
 from ki67.stats.undefined import Undefined
@@ -13,6 +14,7 @@ Valued = Callable[[Reals], tuple[float, Reals]]
 _STEPS = 200
 _HALVINGS = 30
 _ROUNDING = 1e-10  # of function values
+_LAST_DIGITS = 1e-6  # a promised gain that rounding may stand in the way of
 _RENEW = 5  # steps after which the curvature is taken again
 
 
@@ -48,6 +50,8 @@ class Descent:
             taken = self._search(value, found, slope, step)
             if taken is None:
                 if fresh:
+                    if -(slope @ step) <= _LAST_DIGITS:
+                        return found
                     self._curvature = np.diag(np.abs(np.diag(self._curvature)) + 1e-12)
                     taken = self._search(value, found, slope, self._step(slope))
                 if taken is None and fresh:
@@ -59,7 +63,20 @@ class Descent:
             self._update(taken[0] - self.x, taken[2] - slope)
             self.x, found, slope = taken
             fresh = False
-        raise Undefined("no_convergence", "The fit of the variance components did not settle.")
+        return self._slowly(value)
+
+    def _slowly(self, value: Valued) -> float:
+        """The minimum by limited-memory steps, where the curvature leads nowhere."""
+        bounds = list(zip(self.low.tolist(), self.high.tolist(), strict=True))
+        lost = Undefined("no_convergence", "The fit of the variance components did not settle.")
+        try:
+            found = optimize.minimize(value, self.x, jac=True, method="L-BFGS-B", bounds=bounds)
+        except np.linalg.LinAlgError:  # a trial so far away that a covariance has no inverse
+            raise lost from None
+        if not (np.all(np.isfinite(found.x)) and np.isfinite(found.fun)):
+            raise lost
+        self.x, self._curvature = np.asarray(found.x, np.float64), None
+        return float(found.fun)
 
     def _step(self, slope: Reals) -> Reals:
         """The Newton step of the parameters that are not held by a bound."""

@@ -6,6 +6,7 @@ absolute agreement; (3,·): these readers, consistency; (·,1): a single reading
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Literal, cast
 
@@ -23,7 +24,7 @@ from ki67.stats.anova import (
     transform_params,
     undefined,
 )
-from ki67.stats.estimate import Estimate, Form, ParamValue, Target
+from ki67.stats.estimate import Estimate, Form, ParamValue, Reason, Target
 from ki67.stats.undefined import Undefined
 
 IccName = Literal["ICC(1,1)", "ICC(2,1)", "ICC(3,1)", "ICC(1,k)", "ICC(2,k)", "ICC(3,k)"]
@@ -53,9 +54,10 @@ def icc(data: Readable, name: IccName, *, transform: Transform = "none", alpha: 
         matrix = complete_matrix(data, transform=transform)
         squares = mean_squares(matrix.values)
         value = icc_value(squares, name)
-        low, high = _f_limits(squares, name, alpha=alpha)
     except Undefined as why:
         return undefined(name, variant, data, why=why, method=method, params=params)
+    low, high = _f_limits(squares, name, alpha=alpha)
+    reason: Reason | None = None if low is not None else "out_of_range"
     return Estimate(
         name,
         variant,
@@ -65,9 +67,11 @@ def icc(data: Readable, name: IccName, *, transform: Transform = "none", alpha: 
         high,
         len(matrix.cases),
         method,
+        reason,
+        "" if reason is None else f"The F limits of {name} do not exist on these readings.",
         excluded=len(matrix.left_out),
         params=params,
-        target=_TARGETS[scope],
+        target=_TARGETS[scope] if low is not None else None,
     )
 
 
@@ -95,11 +99,19 @@ def icc_value(squares: MeanSquares, name: IccName) -> float:
     return above / below
 
 
-def _f_limits(squares: MeanSquares, name: IccName, *, alpha: float) -> tuple[float, float]:
-    """Lower and upper limit, confidence 1 − alpha."""
+def _f_limits(
+    squares: MeanSquares, name: IccName, *, alpha: float
+) -> tuple[float, float] | tuple[None, None]:
+    """Lower and upper limit, confidence 1 − alpha; None where Satterthwaite's degrees of
+    freedom do not exist."""
     k = squares.k
     if name[4] == "2":
-        low, high = _two_way_limits(squares, alpha=alpha)
+        try:
+            low, high = _two_way_limits(squares, alpha=alpha)
+        except Undefined:  # ICC(2,k) may exist where ICC(2,1) does not
+            return None, None
+        if not math.isfinite(low + high) or (name == "ICC(2,k)" and 1 + (k - 1) * min(low, high) == 0):
+            return None, None
         if name == "ICC(2,1)":
             return low, high
         return _spearman_brown(low, k), _spearman_brown(high, k)
@@ -146,8 +158,6 @@ def _two_way_limits(squares: MeanSquares, *, alpha: float) -> tuple[float, float
 
 
 def _spearman_brown(rho: float, k: int) -> float:
-    if 1 + (k - 1) * rho == 0:
-        raise Undefined("out_of_range", "A limit of ICC(2,1) is −1/(k − 1), where ICC(2,k) has none.")
     return k * rho / (1 + (k - 1) * rho)
 
 

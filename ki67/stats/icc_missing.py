@@ -86,12 +86,11 @@ def _read(data: Readable, transform: Transform) -> Matrix:
 def _model(matrix: Matrix, name: IccName) -> tuple[Likelihood, SharePath]:
     """The likelihood of the ICC's model, and the ICC as a share in it."""
     if name.startswith("ICC(1"):
-        return likelihood_of(one_way(matrix)), SharePath(0, False, (1.0, 1.0))
+        return likelihood_of(one_way(matrix)), SharePath(0, False, (True, True))
     layout = design_of(matrix, transform="none", with_sessions=False).layout
     if layout.components != ("case", "reader", "residual"):
         raise Undefined("too_few", f"{name} needs at least two cases and two readers.")
-    of_reader = 1.0 if name.startswith("ICC(2") else 0.0
-    return likelihood_of(layout), SharePath(0, False, (1.0, of_reader, 1.0))
+    return likelihood_of(layout), SharePath(0, False, (True, name.startswith("ICC(2"), True))
 
 
 def _limits(

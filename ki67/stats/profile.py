@@ -19,8 +19,10 @@ from ki67.stats.forms import Reals
 from ki67.stats.mixed import Likelihood
 from ki67.stats.undefined import Undefined
 
-_LEAST_RESIDUAL = 1e-10  # of the readings' variance: under it the residual counts as 0
-_SHARE_END = 1e-9
+_LEAST_RESIDUAL = 1e-7  # of the readings' variance: under it the residual counts as 0
+_SHARE_END = 1e-6  # shares nearer to 0 or 1 count as that
+_STICK_END = 1e-7
+_FARTHEST = 1e6  # times the variance of the readings: a limit beyond is none
 _BRENT_RTOL = 1e-12
 _WIDEST = 60  # steps of the search for a limit
 _FIT_TOLERANCE = 1e-9  # of the deviance
@@ -32,10 +34,12 @@ Bounds = list[tuple[float, float]]
 class Fit:
     """Variances in the order of the likelihood's components, the deviance (−2 log likelihood) and its kind.
 
-    `perfect` says that the residual is 0: then the likelihood has no bound.
+    `mean` is the generalized least squares mean; `perfect` says that the residual is 0: then the likelihood
+    has no bound.
     """
 
     theta: Reals
+    mean: float
     deviance: float
     reml: bool
     perfect: bool
@@ -62,10 +66,11 @@ def fit(likelihood: Likelihood, *, reml: bool) -> Fit:
 
         descent.minimise(value, tolerance=_FIT_TOLERANCE)
         theta = descent.x * scale
-    perfect = bool(theta[-1] <= 10 * _LEAST_RESIDUAL * scale)
-    theta = np.where(np.arange(number) == number - 1, 0.0 if perfect else theta[-1], theta)
-    deviance = likelihood.deviance(theta, reml=reml)[0] if not perfect else 0.0
-    return Fit(theta, deviance, reml, perfect)
+    perfect = bool(theta[-1] <= 2 * _LEAST_RESIDUAL * scale)
+    mean, deviance = likelihood.mean(theta), likelihood.deviance(theta, reml=reml)[0]
+    if perfect:
+        theta = np.where(theta <= 2 * _LEAST_RESIDUAL * scale, 0.0, theta)
+    return Fit(theta, mean, deviance, reml, perfect)
 
 
 class Path(Protocol):
@@ -107,58 +112,88 @@ class ComponentPath:
 
 @dataclass(frozen=True)
 class SharePath:
-    """The figure is the share of component number `index`, 0-1, in the sum of those `among` marks with 1."""
+    """The figure is the share of component number `index`, 0-1, in the sum of those that `among` marks.
+
+    Free are that sum, the components outside it, and how the rest of the sum is divided (stick breaking).
+    """
 
     index: int
     is_residual: bool
-    among: tuple[float, ...]
+    among: tuple[bool, ...]
+
+    def _rest(self) -> list[int]:
+        return [number for number, there in enumerate(self.among) if there and number != self.index]
+
+    def _outside(self) -> list[int]:
+        return [number for number, there in enumerate(self.among) if not there]
 
     def figure(self, theta: Reals) -> float:
-        return float(theta[self.index] / (theta @ np.array(self.among)))
+        total = float(theta[list(self.among)].sum())
+        if total == 0:
+            raise Undefined("zero_variance", "Nothing varies in what the share is taken of, so it is 0/0.")
+        return float(theta[self.index] / total)
 
     def free(self, theta: Reals) -> Reals:
-        return np.delete(theta, self.index)
+        total = theta[list(self.among)].sum()
+        return np.concatenate([[total], theta[self._outside()], _sticks(theta[self._rest()])])
 
     def theta(self, t: float, free: Reals) -> tuple[Reals, Reals]:
-        odds = t / (1 - t) * np.delete(np.array(self.among), self.index)
-        slope = np.delete(np.eye(len(free) + 1), self.index, axis=0)
-        slope[:, self.index] = odds
-        return np.insert(free, self.index, odds @ free), slope
+        rest, outside = self._rest(), self._outside()
+        total, own = float(free[0]), len(outside) + 1
+        shares, by_stick = _shares(free[own:])
+        theta = np.zeros(len(self.among))
+        slope = np.zeros((len(free), len(self.among)))
+        theta[self.index], theta[rest], theta[outside] = t * total, (1 - t) * total * shares, free[1:own]
+        slope[0, self.index], slope[0, rest] = t, (1 - t) * shares
+        slope[range(1, own), outside] = 1
+        slope[own:, rest] = (1 - t) * total * by_stick
+        return theta, slope
 
     def bounds(self, free: Reals) -> Bounds:
-        least = _LEAST_RESIDUAL * float(free.sum())
-        if self.is_residual:  # a share of nothing would be nothing
-            return [(least, math.inf)] * len(free)
-        return ComponentPath(self.index, False).bounds(free)
+        outside = [(0.0, math.inf)] * len(self._outside())
+        sticks = [(0.0, 1 - _STICK_END)] * (len(free) - len(outside) - 1)
+        return [(_LEAST_RESIDUAL * float(free[0]), math.inf), *outside, *sticks]
 
 
 @dataclass(frozen=True)
 class SumPath:
     """The figure is the sum of all components but number 0 (the case), which is free.
 
-    The others are the sum times shares by stick breaking; the residual, last, has what is left.
+    Free is also how the sum is divided; the residual, last, has what is left.
     """
 
     def figure(self, theta: Reals) -> float:
         return float(theta[1:].sum())
 
     def free(self, theta: Reals) -> Reals:
-        left = np.cumsum(theta[:0:-1])[::-1]
-        return np.concatenate([theta[:1], theta[1:-1] / left[:-1]])
+        return np.concatenate([theta[:1], _sticks(theta[1:])])
 
     def theta(self, t: float, free: Reals) -> tuple[Reals, Reals]:
-        sticks = free[1:]
-        left = np.concatenate([[1.0], np.cumprod(1 - sticks)])
-        shares = np.append(sticks * left[:-1], left[-1])
+        shares, by_stick = _shares(free[1:])
         slope = np.zeros((len(free), len(free) + 1))
         slope[0, 0] = 1
-        for number, stick in enumerate(sticks):
-            slope[number + 1, number + 1] = t * left[number]
-            slope[number + 1, number + 2 :] = -t * shares[number + 1 :] / (1 - stick)
+        slope[1:, 1:] = t * by_stick
         return np.append(free[0], t * shares), slope
 
     def bounds(self, free: Reals) -> Bounds:
-        return [(0.0, math.inf)] + [(0.0, 1 - _SHARE_END)] * (len(free) - 1)
+        return [(0.0, math.inf)] + [(0.0, 1 - _STICK_END)] * (len(free) - 1)
+
+
+def _sticks(parts: Reals) -> Reals:
+    """Each part but the last, as a share of itself and those after it."""
+    left = np.cumsum(parts[::-1])[::-1][:-1]
+    return np.divide(parts[:-1], left, out=np.zeros(len(left)), where=left > 0)
+
+
+def _shares(sticks: Reals) -> tuple[Reals, Reals]:
+    """Shares of one from `_sticks`, and their derivatives (a row a stick)."""
+    left = np.concatenate([[1.0], np.cumprod(1 - sticks)])
+    shares = np.append(sticks * left[:-1], left[-1])
+    slope = np.zeros((len(sticks), len(shares)))
+    for number, stick in enumerate(sticks):
+        slope[number, number] = left[number]
+        slope[number, number + 1 :] = -shares[number + 1 :] / (1 - stick)
+    return shares, slope
 
 
 def profile_limits(likelihood: Likelihood, best: Fit, path: Path, *, alpha: float) -> tuple[float, float]:
@@ -172,18 +207,20 @@ def profile_limits(likelihood: Likelihood, best: Fit, path: Path, *, alpha: floa
     needed = float(special.ndtri(1 - alpha / 2))
     line = _line_of(likelihood, best, path)
 
-    def limit(direction: float) -> float:
+    def limit(direction: float, end: float | None) -> float:
+        if end is not None and _falls(likelihood, best, path)(max(least, _inside(end))) < needed:
+            return end
         fall = _falls(likelihood, best, path)
-        if direction < 0 and not _needs_more(path) and fall(0.0) < needed:
-            return 0.0
-        fall = _falls(likelihood, best, path)
-        place = _crossing(
-            lambda x: fall(line.figure(x)), line.start, line.step, needed=needed, direction=direction
-        )
-        return line.figure(place)
+        return line.figure(_crossing(lambda x: fall(line.figure(x)), line, needed, upwards=direction > 0))
 
-    low = 0.0 if line.at_zero else limit(-1.0)
-    return low, 1.0 if line.at_one else limit(1.0)
+    share = isinstance(path, SharePath)
+    least = _SHARE_END if _needs_more(path) else 0.0
+    low = 0.0 if line.at_zero else limit(-1.0, 0.0 if share or not _needs_more(path) else None)
+    return low, limit(1.0, 1.0 if share else None)
+
+
+def _inside(end: float) -> float:
+    return min(end, 1 - _SHARE_END)
 
 
 @dataclass(frozen=True)
@@ -193,8 +230,9 @@ class _Line:
     figure: Callable[[float], float]
     start: float
     step: float
+    least: float
+    most: float
     at_zero: bool = False
-    at_one: bool = False
 
 
 def _line_of(likelihood: Likelihood, best: Fit, path: Path) -> _Line:
@@ -202,11 +240,12 @@ def _line_of(likelihood: Likelihood, best: Fit, path: Path) -> _Line:
     share = isinstance(path, SharePath)
     unit = 1.0 if share else likelihood.layout.variance()
     if centre <= 1e-9 * unit:
-        return _Line(lambda x: x, 0.0, 0.01 * unit, at_zero=True)
+        return _Line(_inside if share else lambda x: x, 0.0, 0.01 * unit, 0.0, _FARTHEST * unit, at_zero=True)
     if not share:
-        return _Line(math.exp, math.log(centre), 0.25)
-    inside = min(centre, 1 - _SHARE_END)
-    return _Line(_logistic, math.log(inside / (1 - inside)), 0.25, at_one=inside < centre)
+        end = math.log(_FARTHEST * unit)
+        return _Line(math.exp, math.log(centre), 0.25, math.log(_LEAST_RESIDUAL * unit), end)
+    end = _logit(1 - _SHARE_END)
+    return _Line(lambda x: _inside(_logistic(x)), _logit(_inside(centre)), 0.25, -end, end)
 
 
 def _needs_more(path: Path) -> bool:
@@ -234,23 +273,40 @@ def _falls(likelihood: Likelihood, best: Fit, path: Path) -> Callable[[float], f
     return fall
 
 
-def _crossing(
-    fall: Callable[[float], float], start: float, step: float, *, needed: float, direction: float
-) -> float:
-    """Where the fall reaches `needed`, walking from `start` (0 there) by the slope seen so far."""
-    near, risen = start, 0.0
+def _crossing(fall: Callable[[float], float], line: _Line, needed: float, *, upwards: bool) -> float:
+    """Where the fall reaches `needed`, walking from the start (0 there) by the slope seen so far.
+
+    Undefined (out_of_range) where it does not before the end of the line.
+    """
+    near, risen, step = line.start, 0.0, line.step
     for _ in range(_WIDEST):
-        far = near + direction * step
+        far = min(near + step, line.most) if upwards else max(near - step, line.least)
         risen_there = fall(far)
         if risen_there >= needed:
-            ends = sorted((near, far))
-            return float(
-                optimize.brentq(lambda x: fall(x) - needed, *ends, xtol=1e-8 * step, rtol=_BRENT_RTOL)
-            )
+            return _between(fall, (near, risen), (far, risen_there), needed)
+        if far in (line.least, line.most):
+            break
         rate = (risen_there - risen) / step
         step = min(4 * step, 1.1 * (needed - risen_there) / rate) if rate > 0 else 2 * step
         near, risen = far, risen_there
     raise Undefined("out_of_range", "The likelihood never falls enough for a limit.")
+
+
+def _between(
+    fall: Callable[[float], float], near: tuple[float, float], far: tuple[float, float], needed: float
+) -> float:
+    """Where the fall is `needed` between two places whose falls are known (asked again, they may differ)."""
+    known = dict((near, far))
+
+    def excess(x: float) -> float:
+        return (known[x] if x in known else fall(x)) - needed
+
+    tolerance = 1e-8 * abs(far[0] - near[0])
+    return float(optimize.brentq(excess, near[0], far[0], xtol=tolerance, rtol=_BRENT_RTOL))
+
+
+def _logit(share: float) -> float:
+    return math.log(share / (1 - share))
 
 
 def _logistic(line: float) -> float:

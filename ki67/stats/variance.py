@@ -189,7 +189,7 @@ def _figure(model: Model, ml: Fit, statistic: str, alpha: float) -> tuple[float,
         path = ComponentPath(_index(model, component), component == "residual")
         return model.variance(component), lambda: profile_limits(model.likelihood, ml, path, alpha=alpha)
     if statistic == "vc_intercept":
-        return model.likelihood.mean(model.reml.theta), None
+        return model.reml.mean, None
     if statistic == "vc_reml_loglik":
         if model.reml.perfect:
             raise Undefined("zero_variance", "Nothing is left over, so the likelihood has no bound.")
@@ -219,7 +219,7 @@ def _sd_name(coefficient: str) -> str:
 def _icc(model: Model, statistic: str, alpha: float) -> tuple[float, Limits]:
     """case/total between readers, 1 − residual/total within a reader."""
     total = float(model.reml.theta.sum())
-    among = (1.0,) * len(model.components)
+    among = (True,) * len(model.components)
     if statistic == "icc_inter_reader":
         model.variance("reader")
         path = SharePath(_index(model, "case"), False, among)

@@ -167,7 +167,8 @@ def pivotal_distribution(squares: MeanSquares) -> Callable[[float], float]:
         return lambda rho: 0.0 if of_cases else 1.0
 
     def below(rho: float) -> float:
-        upper = of_cases / (2 * (k * rho / (1 - rho) * noise + error))
+        spread = 2 * (k * rho / (1 - rho) * noise + error)
+        upper = np.divide(of_cases, spread, out=np.full(spread.shape, np.inf), where=spread > 0)
         return float(weights @ special.gammaincc((n - 1) / 2, upper) @ weights)
 
     return below
