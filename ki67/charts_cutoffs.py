@@ -72,10 +72,10 @@ def confusion(shown: Matrix, *, mode: Mode) -> go.Figure:
         x=[column for _, column in places],
         y=[row for row, _ in places],
         mode="markers+text",
-        marker={"symbol": "square", "size": 56, "opacity": 0.01, "color": colors.reader},
+        marker={"symbol": "square", "size": 80, "opacity": 0, "color": colors.reader},
         text=[_cell_text(shown, row, column) for row, column in places],
         textfont={"size": 15, "color": colors.ink},
-        unselected={"textfont": {"color": colors.ink}, "marker": {"opacity": 0.01}},
+        unselected={"textfont": {"color": colors.ink}, "marker": {"opacity": 0}},
         customdata=[shown.keys[row][column] for row, column in places],
         hovertext=[_cell_hover(shown, row, column) for row, column in places],
         hovertemplate="%{hovertext}<extra></extra>",
@@ -119,7 +119,7 @@ def near(rows: Sequence[Span], cutoffs: Sequence[float], *, mode: Mode) -> go.Fi
     for number, row in enumerate(rows):
         if row.total is not None:
             _rule(figure, row.total, number, colors.algorithm, width=2)
-        _rule(figure, row.sampling, number, colors.algorithm, width=6, opacity=0.45)
+        _rule(figure, row.sampling, number, colors.algorithm, width=7)
     figure.add_scatter(
         x=[row.percent for row in rows],
         y=list(range(len(rows))),
@@ -130,6 +130,7 @@ def near(rows: Sequence[Span], cutoffs: Sequence[float], *, mode: Mode) -> go.Fi
             "size": 12,
             "line": {"color": colors.band, "width": 1.2},
         },
+        unselected={"marker": {"opacity": 1}},
         text=[row.label for row in rows],
         customdata=[row.case for row in rows],
         hovertemplate="%{text}<extra></extra>",
@@ -153,12 +154,10 @@ def near(rows: Sequence[Span], cutoffs: Sequence[float], *, mode: Mode) -> go.Fi
     return figure
 
 
-def _rule(
-    figure: go.Figure, ends: tuple[float, float], row: int, color: str, *, width: float, opacity: float = 1.0
-) -> None:
+def _rule(figure: go.Figure, ends: tuple[float, float], row: int, color: str, *, width: float) -> None:
     figure.add_shape(
         type="line", x0=ends[0], x1=ends[1], y0=row, y1=row, line={"color": color, "width": width},
-        opacity=opacity, layer="below",
+        layer="between",
     )  # fmt: skip
 
 

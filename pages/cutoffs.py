@@ -12,7 +12,7 @@ from ki67 import charts_cutoffs as charts
 from ki67 import numbers
 from ki67.study import cutoff_cases, cutoff_words, estimate_words
 from ki67.study import cutoffs as service
-from ki67.study.cutoff_cases import CountedCase, NearCases
+from ki67.study.cutoff_cases import NearCases
 from ki67.study.cutoffs import ALGORITHM, PANEL, CellCase, ClassBorders, ClassView, Question
 from ki67.study.material import StudyMaterial
 from pages import _shell, _study_filter, _study_parts
@@ -36,11 +36,12 @@ def main() -> None:
     answer_place = st.container()
     kind, question = _controls(material, choices)
     view = _computed(_study_filter.fingerprint(material), question, material)
+    near = _near(_study_filter.fingerprint(material), question, material) if kind == NEAR else None
     with answer_place:
-        _study_parts.answer(*cutoff_words.answer(view))
-        _study_parts.warnings(view.warnings)
-    if kind == NEAR:
-        _show_near(material, question)
+        _study_parts.answer(*([cutoff_words.near_answer(near)] if near else cutoff_words.answer(view)))
+        _study_parts.warnings((*view.warnings, *(near.withheld if near else ())))
+    if near is not None:
+        _show_near(material, near, question)
     elif view.table is None:
         _study_parts.missing(view.lacking)
     else:
@@ -64,9 +65,10 @@ def _statistics(key: str, question: Question, _material: StudyMaterial) -> Seque
     return service.every_statistic(_material, question)
 
 
-@st.cache_data(max_entries=16, show_spinner="Reading the intervals of the results…")
-def _counted(home: str, key: str, _material: StudyMaterial) -> tuple[CountedCase, ...]:
-    return cutoff_cases.counted_cases(_shell.workplace(), _shell.person(), _material)
+@st.cache_data(max_entries=16, show_spinner="Weighing each side of the cut-offs…")
+def _near(key: str, question: Question, _material: StudyMaterial) -> NearCases:
+    counted = cutoff_cases.counted_cases(_shell.workplace(), _shell.person(), _material)
+    return cutoff_cases.near_cutoffs(_material, counted, question.borders.cutoffs)
 
 
 def _no_cutoffs(material: StudyMaterial) -> None:
@@ -193,13 +195,8 @@ def _cell(view: ClassView, cases: tuple[CellCase, ...], row: int, column: int) -
     )
 
 
-def _show_near(material: StudyMaterial, question: Question) -> None:
+def _show_near(material: StudyMaterial, near: NearCases, question: Question) -> None:
     """The cases near a cut-off with the probability of each side."""
-    key = _study_filter.fingerprint(material)
-    counted = _counted(str(_shell.workplace().home), key, material)
-    near = cutoff_cases.near_cutoffs(material, counted, question.borders.cutoffs)
-    st.markdown(cutoff_words.near_answer(near))
-    _study_parts.warnings(near.withheld)
     if not near.rows:
         return
     _near_plot(material, near, question)

@@ -49,7 +49,7 @@ def main() -> None:
 
 def _limits() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        mean = _number("Mean difference expected, points", "limits_mean", 0.0, low=-50.0, high=50.0, step=0.5)
+        mean = _number("Mean expected, points", "limits_mean", 0.0, low=-50.0, high=50.0, step=0.5)
         sd = _number("SD of differences, points", "limits_sd", 5.0, low=0.1, high=50.0, step=0.5)
         accepted = _number("Accepted, ± points", "limits_accepted", 15.0, low=0.5, high=100.0, step=0.5)
         power = _power("limits_power")
@@ -97,9 +97,11 @@ def _kappa() -> None:
             "Share of each class, %", "30, 45, 25", key="kappa_shares", width=190, bind="query-params"
         )
         weighting = st.selectbox("Weights", WEIGHTINGS, key="kappa_weights", width=190, bind="query-params")
-        exceeded = _number("Kappa to differ from", "kappa_exceeded", 0.40, low=0.0, high=0.98, step=0.05)
-        power = _power("kappa_power")
-    classes = service.shares_of(shares)
+        classes = service.shares_of(shares)
+        exceeded, power = 0.0, 0.8
+        if len(classes) == 2:
+            exceeded = _number("Kappa to differ from", "kappa_exceeded", 0.40, low=0.0, high=0.98, step=0.05)
+            power = _power("kappa_power")
     asked = KappaQuestion(expected, exceeded, classes, width, weighting or "unweighted", power)
     _show(_kappa_sizes(asked), key="kappa")
     _study_parts.method(

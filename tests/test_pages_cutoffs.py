@@ -115,13 +115,13 @@ def test_sample_sizes_for_icc_and_kappa_follow_what_is_typed() -> None:
 def test_a_whole_study_is_simulated_with_its_seed() -> None:
     app = open_page(PLANNING, planning="Whole study")
     assert not app.exception
-    assert app.header[0].value.startswith("With 50 tumors, 10 readers the ICC may be expected as **0.")
+    assert app.header[0].value.startswith("With 50 tumors and 10 readers the ICC may be expected as **0.")
     for key, value in (("study_cases", 12), ("study_readers", 4), ("study_draws", 10), ("study_seed", 7)):
         app.number_input(key=key).set_value(value)
     app.button[0].click().run()
     assert not app.exception
     assert not app.error
-    assert app.header[0].value.startswith("With 12 tumors, 4 readers the ICC may be expected as **0.")
+    assert app.header[0].value.startswith("With 12 tumors and 4 readers the ICC may be expected as **0.")
     words = words_of(app)
     assert "of 10 simulated studies, seed 7." in words
     assert "Algorithm − one reader, upper limit" in words

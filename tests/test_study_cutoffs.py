@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,17 @@ import pytest
 
 from ki67.pipeline.error_model import ErrorModel
 from ki67.pipeline.intervals import total_interval
+from ki67.pipeline.measure import measure
 from ki67.stats.classes import parse_cutoffs
-from ki67.study import cutoff_cases, cutoff_words
-from ki67.study.cutoff_cases import CountedCase, NearCase, near_cutoffs, pooled_sampling, spread_at
+from ki67.study import cutoff_words
+from ki67.study.cutoff_cases import (
+    CountedCase,
+    NearCase,
+    counted_cases,
+    near_cutoffs,
+    pooled_sampling,
+    spread_at,
+)
 from ki67.study.cutoffs import (
     ALGORITHM,
     PANEL,
@@ -23,13 +32,19 @@ from ki67.study.cutoffs import (
     every_statistic,
     in_classes,
 )
-from ki67.study.material import AlgorithmValue, StudyMaterial
+from ki67.study.material import AlgorithmValue, StudyMaterial, gather
+from ki67.study.model_sets import find_model_set, own_folder
 from ki67.study.people import local_person
 from ki67.study.plans import AnalysisPlan
+from ki67.study.records import store_score
+from ki67.study.results import get_result
 from ki67.study.workplace import Workplace
 from ki67.types import Interval
-from tests.pages_store import add_result, empty_workplace
+from tests.pages_store import SIDE_PX, draw_png, empty_workplace
+from tests.records import make_record, scattered
 from tests.study_material import log_normal_table, study_of
+from tests.study_store import store_study
+from tests.test_model_sets import write_set
 
 __all__ = ["empty_workplace"]
 NAN = float("nan")
@@ -170,7 +185,9 @@ def counted(code: str, positive: int, negative: int, *, model: ErrorModel | None
     index = positive / (positive + negative)
     half = 1.2 * (index * (1 - index) / (positive + negative)) ** 0.5 * 1.96
     why = "" if model else "The card of the model set first holds no error model."
-    return CountedCase(code, positive, negative, index, Interval(index - half, index + half), model, why)
+    return CountedCase(
+        code, positive, negative, index, Interval(max(0.0, index - half), min(1.0, index + half)), model, why
+    )
 
 
 def near_of(cases: list[CountedCase]) -> dict[str, NearCase]:
@@ -231,8 +248,8 @@ def test_without_an_error_model_probabilities_are_withheld_with_the_reason() -> 
     assert near.rows[0].answer.reason == "not_measured"
     assert cutoff_words.near_rows(near)[0][3:8] == ("withheld", "30 %", "withheld", "withheld", "withheld")
     assert cutoff_words.near_answer(near) == (
-        "In 1 of 2 tumors the interval of the counting alone reaches a cut-off. How likely each side is, is "
-        "withheld."
+        "In **1 of 2 tumors** the interval of the counting alone reaches a cut-off. How likely each side "
+        "is, is withheld."
     )
 
 
@@ -257,14 +274,59 @@ def test_pictures_pool_their_intervals_with_their_shares_of_the_nuclei() -> None
     assert pooled_sampling([(0, 0, None)]) is None
 
 
-def test_stored_results_give_counts_intervals_and_why_there_is_no_error_model(
+def scored(workplace: Workplace, folder: Path, models: str) -> StudyMaterial:
+    """A study of one case that the set `models` scored at 60 of 200 nuclei, and three readers read."""
+    card = find_model_set(workplace, models).cells
+    x, y = scattered(200, width_px=SIDE_PX, height_px=SIDE_PX, seed=0)
+    record = make_record(x, y, np.arange(200) < 60, width_px=SIDE_PX, height_px=SIDE_PX)
+    record = dataclasses.replace(record, models={**record.models, "cells": card.ref})
+    store_study(workplace, np.array([[NAN, 28, 29, 33]]))
+    store_score(
+        workplace,
+        local_person(),
+        picture=draw_png(folder / "T1.png"),
+        record=record,
+        measurement=measure(record, error_model=card.error_model),
+        model_set=models,
+        site="breast",
+        case_code="T1",
+    )
+    return gather(workplace, local_person(), "S1")
+
+
+def test_a_stored_result_gives_the_total_interval_that_its_page_shows(
     workplace: Workplace, tmp_path: Path
 ) -> None:
-    stored = add_result(workplace, tmp_path, case_code="T1", site="breast", positive=60, negative=140)
-    value = AlgorithmValue("T1", 30.0, 60, 140, (stored.result_code,), "test-set")
-    material = dataclasses.replace(study_of(np.array([[30.0, 28, 31]])), algorithm=(value,))
-    (case,) = cutoff_cases.counted_cases(workplace, local_person(), material)
+    values = dataclasses.asdict(ERRORS)
+    names = ("from_percent", "laboratory_sd", "field_sd")
+    values["levels"] = [dict(zip(names, level, strict=True)) for level in ERRORS.levels]
+    write_set(own_folder(workplace) / "lab", error_model=values)
+    material = scored(workplace, tmp_path, "lab")
+    (case,) = counted_cases(workplace, local_person(), material)
     assert (case.positive, case.negative, case.index) == (60, 140, 0.3)
-    assert case.sampling.low < 0.25
-    assert case.error_model is None
-    assert case.why
+    assert case.error_model == ERRORS
+    near = near_cutoffs(material, (case,), parse_cutoffs("<=5,<30"))
+    (code,) = material.algorithm[0].result_codes
+    shown = get_result(workplace, local_person(), code).measurement.total
+    assert shown is not None
+    assert near.rows[0].total is not None
+    assert (near.rows[0].total.low, near.rows[0].total.high) == pytest.approx((shown.low, shown.high))
+    assert near.rows[0].answer.above == pytest.approx(0.5)
+    assert (near.rows[0].readers_below, near.rows[0].readers_above) == (2, 1)
+    write_set(own_folder(workplace) / "lab", seed=1, error_model=values)
+    (replaced,) = counted_cases(workplace, local_person(), material)
+    assert replaced.error_model is None
+    assert replaced.why == "The model set lab was replaced after scoring: score again for probabilities."
+
+
+def test_a_set_without_an_error_model_or_that_is_gone_withholds_with_its_reason(
+    workplace: Workplace, tmp_path: Path
+) -> None:
+    write_set(own_folder(workplace) / "plain")
+    material = scored(workplace, tmp_path, "plain")
+    (case,) = counted_cases(workplace, local_person(), material)
+    assert case.why == "The card of the model set plain holds no error model."
+    shutil.rmtree(own_folder(workplace) / "plain")
+    (gone,) = counted_cases(workplace, local_person(), material)
+    assert gone.error_model is None
+    assert gone.why

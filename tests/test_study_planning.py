@@ -69,7 +69,7 @@ def test_a_simulated_study_tells_its_size_its_chance_to_pass_and_its_seed() -> N
     design = StudyDesign(cases=12, readers=4, sessions=2, cutoffs=planning.parse_cutoffs("<=5,<30"))
     found = planning.forecast(design, draws=10, seed=3)
     first, second = planning.forecast_answer(found)
-    assert first.startswith("With 12 tumors, 4 readers, 2 sessions the ICC may be expected as **0.")
+    assert first.startswith("With 12 tumors and 4 readers in 2 sessions the ICC may be expected as **0.")
     assert second.endswith("of 10 simulated studies, seed 3.")
     rows = planning.forecast_rows(found)
     assert all(len(row) == len(planning.FORECAST_COLUMNS) for row in rows)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from ki67.errors import DataError
 from ki67.index import ki67_index, wilson
@@ -147,13 +147,13 @@ class _Parts:
 
     def laboratory(self, tail: float) -> float:
         """Distance that a laboratory not among those seen may be off by; no counting shortens it."""
-        return float(stats.t.isf(tail, self.spread.laboratories)) * self.spread.laboratory_sd
+        return -float(special.stdtrit(self.spread.laboratories, tail)) * self.spread.laboratory_sd
 
     def shrinking(self, tail: float) -> float:
         """Distance of what falls with the square root of the nuclei: the counting and the fields."""
-        z = float(stats.norm.isf(tail))
+        z = -float(special.ndtri(tail))
         field = z * self.spread.field_sd * math.sqrt(self.spread.field_nuclei / self.nuclei)
-        return math.hypot(z / float(stats.norm.isf((1 - self.confidence) / 2)) * self.counted, field)
+        return math.hypot(z / -float(special.ndtri((1 - self.confidence) / 2)) * self.counted, field)
 
     def total(self, tail: float) -> float:
         """Distances of single parts squared and added (Zou & Donner, Stat Med 27 (2008) 1693-1702), as

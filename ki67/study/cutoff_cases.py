@@ -14,7 +14,7 @@ from ki67.pipeline.error_model import ErrorModel, read_error_model
 from ki67.pipeline.intervals import sampling_interval, total_interval
 from ki67.stats.classes import Border, Cutoffs
 from ki67.stats.cutoff import CutoffAnswer, ModelSpread, Scale, cutoff_answer
-from ki67.stats.grid import ReadingGrid, grid_of
+from ki67.stats.grid import grid_of
 from ki67.study import codec
 from ki67.study.material import AlgorithmValue, StudyMaterial
 from ki67.study.model_sets import find_model_set
@@ -89,10 +89,8 @@ def counted_cases(workplace: Workplace, person: Person, material: StudyMaterial)
 def near_cutoffs(material: StudyMaterial, counted: Sequence[CountedCase], cutoffs: Cutoffs) -> NearCases:
     """Every case beside the cut-offs that its intervals reach, and the nearest ones besides."""
     grid = grid_of(material.readings)
-    place = {name: number for number, name in enumerate(grid.cases)}
-    every = [
-        _near(case, border, grid, place.get(case.code)) for case in counted for border in cutoffs.borders
-    ]
+    read = dict(zip(grid.cases, grid.first().tolist(), strict=True))
+    every = [row for case in counted for row in _beside(case, cutoffs, read.get(case.code, ()))]
     open_rows = [row for row in every if _is_open(row)]
     chosen = sorted(open_rows, key=_settledness)
     shown = {row.case.code for row in chosen}
@@ -190,25 +188,22 @@ def _counted(
     return CountedCase(value.case_code, value.positive, value.negative, index, limits, model, why)
 
 
-def _near(case: CountedCase, border: Border, grid: ReadingGrid, place: int | None) -> NearCase:
-    spread = spread_at(case.error_model, case.index) if case.error_model else None
-    values = (
-        [] if place is None else [value for value in grid.first()[place].tolist() if math.isfinite(value)]
-    )
-    above = sum(border.is_above(value) for value in values)
-    nuclei = case.positive + case.negative
-    return NearCase(
-        case=case,
-        border=border,
-        answer=cutoff_answer(
+def _beside(case: CountedCase, cutoffs: Cutoffs, read: Sequence[float]) -> list[NearCase]:
+    """The case beside every cut-off; `read`: one reading of each reader in percent, NaN without one."""
+    spread = total = None
+    if case.error_model is not None:
+        nuclei = case.positive + case.negative
+        spread = spread_at(case.error_model, case.index)
+        total = total_interval(case.index, case.sampling, case.error_model, nuclei=nuclei)
+    values = [value for value in read if math.isfinite(value)]
+    found = []
+    for border in cutoffs.borders:
+        answer = cutoff_answer(
             case.positive, case.negative, border=border, spread=spread, sampling=case.sampling
-        ),
-        total=None
-        if case.error_model is None
-        else total_interval(case.index, case.sampling, case.error_model, nuclei=nuclei),
-        readers_below=len(values) - above,
-        readers_above=above,
-    )
+        )
+        above = sum(border.is_above(value) for value in values)
+        found.append(NearCase(case, border, answer, total, len(values) - above, above))
+    return found
 
 
 def _is_open(row: NearCase) -> bool:

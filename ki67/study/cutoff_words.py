@@ -66,14 +66,14 @@ def near_answer(near: NearCases) -> str:
     if near.unsettled is None:
         reach = len({row.case.code for row in near.rows if _reached(row)})
         return (
-            f"In {reach} of {near.counted} tumors the interval of the counting alone reaches a cut-off. How "
-            "likely each side is, is withheld."
+            f"In **{reach} of {near.counted} tumors** the interval of the counting alone reaches a cut-off. "
+            "How likely each side is, is withheld."
         )
     by_no_counting = len({row.case.code for row in near.rows if row.answer.by_counting is False})
     settled = near.counted - near.unsettled
     return (
-        f"In {settled} of {near.counted} tumors every cut-off is settled; in {by_no_counting} one cannot be "
-        "settled by counting."
+        f"In **{settled} of {near.counted} tumors** every cut-off is settled; in {by_no_counting} one cannot "
+        "be settled by counting."
     )
 
 
@@ -136,7 +136,7 @@ def method_rows(view: ClassView, material: StudyMaterial) -> list[tuple[str, str
         ),
         (
             "Kappas of two",
-            "Cohen 1960 and 1968, limits by Fleiss, Cohen and Everitt 1969; these readers only",
+            "Cohen 1960 and 1968, limits by Fleiss, Cohen and Everitt 1969, not cut at 1; these readers only",
         ),
         (
             "Kappas of the readers",
@@ -161,7 +161,7 @@ def _second(view: ClassView) -> str:
     if kappa.value is None:
         first = f"Cohen’s kappa is undefined: {_lower(kappa.message)}"
     else:
-        first = f"Cohen’s kappa **{_with_limits(kappa)}**, these readers."
+        first = f"Cohen’s kappa **{_with_limits(kappa)}**, for these readers."
     return f"{first} {_readers_sentence(view)}".rstrip()
 
 
@@ -172,9 +172,11 @@ def _readers_sentence(view: ClassView) -> str:
     if fleiss.value is None:
         return f"Between readers Fleiss’ kappa is undefined: {_lower(fleiss.message)}"
     whom = (
-        "any such readers" if fleiss.target == "reader population" and fleiss.ci_low is not None else "these"
+        "the reader population"
+        if fleiss.target == "reader population" and fleiss.ci_low is not None
+        else "these readers"
     )
-    return f"Between readers Fleiss’ kappa {_with_limits(fleiss)}, {whom}."
+    return f"Between readers Fleiss’ kappa {_with_limits(fleiss)}, for {whom}."
 
 
 def _with_limits(estimate: Estimate) -> str:

@@ -223,9 +223,8 @@ def forecast_answer(found: StudyForecast) -> tuple[str, str]:
     """The answer sentence and one more: the ICC's expected interval, the chance that it passes."""
     design = found.design
     icc = next(each for each in found.intervals if each.statistic == "ICC(2,1)")
-    size = f"{numbers.count(design.cases)} tumors, {numbers.count(design.readers)} readers" + (
-        f", {design.sessions} sessions" if design.sessions > 1 else ""
-    )
+    sessions = f" in {design.sessions} sessions" if design.sessions > 1 else ""
+    size = f"{numbers.count(design.cases)} tumors and {numbers.count(design.readers)} readers{sessions}"
     if icc.value is None or icc.low is None or icc.high is None:
         return f"With {size} the ICC is undefined in every simulated study.", ""
     first = (
