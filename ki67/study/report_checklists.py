@@ -21,7 +21,7 @@ def grras(facts: ReportFacts, found: Numbers) -> tuple[Item, ...]:
     material, plan = facts.material, facts.material.plan
     view, spread = found.agreement, found.variability
     asked = (
-        ("Title names reliability or agreement as what was studied", f"{material.study.title}"),
+        ("Title names reliability or agreement as what was studied", _title(material.study.title)),
         ("Measuring device described", _device(facts)),
         ("Population of cases", f"Site: {material.study.site}"),
         ("Population of readers", ""),
@@ -63,6 +63,12 @@ def of_algorithms(facts: ReportFacts) -> tuple[Item, ...]:
         ("Ethics approval, registration, funding", ""),
     )
     return tuple(Item(str(number), asks, answer) for number, (asks, answer) in enumerate(asked, start=1))
+
+
+def _title(title: str) -> str:
+    """The title where it does; a title that does not leaves the item open."""
+    named = ("agree", "reliab", "variab", "reproduc", "repeatab")
+    return title if any(word in title.casefold() for word in named) else ""
 
 
 def _device(facts: ReportFacts) -> str:

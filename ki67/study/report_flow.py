@@ -87,7 +87,7 @@ def exclusions(facts: ReportFacts) -> Table:
     rows += [
         ("Readings not assessable", numbers.count(count), reason) for reason, count in sorted(reasons.items())
     ]
-    return Table("What took no part", "", ("What", "How many", "Why"), tuple(rows))
+    return Table("What took no part", "", ("What", "How many", "Why"), tuple(rows), numeric_to=2)
 
 
 def filter_sentence(facts: ReportFacts) -> str:

@@ -88,9 +88,10 @@ def _blocks(
     """Headings with their tables and figures, in the order of reading."""
     shares = report_tables.shares_table(found)
     spread = (report_tables.variability_table(facts, found), *((shares,) if shares else ()))
-    of_agreement = tuple(each for each in figures if each.title.startswith(("Differences", "Algorithm")))
+    of_agreement = [each for each in figures if each.title.startswith(("Differences", "Algorithm"))]
+    of_agreement.sort(key=lambda each: each.standing != "Primary")
     return (
-        ("Agreement", report_tables.agreement_tables(facts, found), of_agreement),
+        ("Agreement", report_tables.agreement_tables(facts, found), tuple(of_agreement)),
         ("Variability", spread, tuple(each for each in figures if each not in of_agreement)),
         ("Cut-offs", report_tables.class_tables(facts, found), ()),
     )

@@ -23,7 +23,7 @@ AlgorithmState = Literal["value", "imported", "not assessable", "not scored"]
 
 @dataclass(frozen=True)
 class Table:
-    """Cells are texts; columns from `numeric_from` on stand right."""
+    """Cells are texts; the columns from `numeric_from` up to before `numeric_to` stand right."""
 
     title: str
     standing: Standing
@@ -31,6 +31,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
     numeric_from: int = 1
+    numeric_to: int = 99
 
 
 @dataclass(frozen=True)

@@ -195,7 +195,7 @@ def class_tables(facts: ReportFacts, found: Numbers) -> tuple[Table, ...]:
         if rows:
             shown = cutoff_words.rows(rows)
             title = f"{name}: agreement in classes"
-            tables.append(Table(title, "Secondary", cutoff_words.COLUMNS, tuple(shown), "", 2))
+            tables.append(Table(title, "Secondary", cutoff_words.COLUMNS, tuple(shown), "", 2, 5))
     return tuple(tables)
 
 

@@ -270,7 +270,7 @@ def _rows(grid: ReadingGrid) -> tuple[Row, ...]:
 
 def _images(grid: ReadingGrid) -> Reals | None:
     """The algorithm's values per case where there are several that differ, else None."""
-    images = grid.algorithm.reshape(len(grid.cases), -1)
+    images = grid.algorithm_images()
     several = images[np.isfinite(images).sum(axis=1) > 1]
     varies = bool(several.size) and bool((np.nanmax(several, axis=1) > np.nanmin(several, axis=1)).any())
     return images if varies else None
