@@ -25,6 +25,7 @@ SEED = 2026  # draws the list and its halves
 H_AND_E = {"brca_m2c": 6, "consep": 4, "monuseg": 4}
 SLIDES = (("slides/CMU-1-Small-Region.svs", 0.499), ("slides/no_mpp_two_levels.svs", 0.5))
 CHANGED: dict[Transform, int] = {"scale x2": 10, "scale x0.5": 10, "blur 3 um": 10, "red": 7, "pen": 6}
+FEWEST_TO_RECOLOR = 10  # positive nuclei: with fewer there is hardly anything to turn red
 DOUBLE_STAIN = ("fields/cytokeratin_ki67_double_stain.tif", 0.25)
 # Ki-67 fields without annotation. The scale of most is unknown and set so that their nuclei measure
 # what nuclei measure elsewhere.
@@ -79,20 +80,27 @@ def draw_list(data: Path) -> tuple[Item, ...]:
         add([of_source[i] for i in rng.permutation(len(of_source))[:count]], "none")
     add(SLIDES, "none")
     add([DOUBLE_STAIN], "none")
+    stained = set(read_manifest(data, "cells", least_positive=FEWEST_TO_RECOLOR))
     for transform, count in CHANGED.items():
-        add([cells[i] for i in rng.permutation(len(cells))[:count]], transform)
+        drawn = [cells[i] for i in rng.permutation(len(cells))]
+        add([each for each in drawn if transform != "red" or each in stained][:count], transform)
     return tuple(items)
 
 
-def read_manifest(data: Path, folder: str) -> list[tuple[str, float]]:
+def read_manifest(data: Path, folder: str, *, least_positive: int = 0) -> list[tuple[str, float]]:
     """File (relative to the data folder) and µm/px of each row of a folder's manifest.
 
+    `least_positive`: only fields with so many positive nuclei, as the manifest counts them.
     Raises DataError when it is missing.
     """
     manifest = data / folder / "manifest.csv"
     try:
         with manifest.open(newline="", encoding="utf-8") as lines:
-            return [(f"{folder}/{row['image']}", float(row["mpp"])) for row in csv.DictReader(lines)]
+            return [
+                (f"{folder}/{row['image']}", float(row["mpp"]))
+                for row in csv.DictReader(lines)
+                if int(row.get("positive") or 0) >= least_positive
+            ]
     except OSError as fault:
         raise DataError(f"{manifest} cannot be read: give the data folder that holds it.") from fault
 

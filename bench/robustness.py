@@ -128,9 +128,9 @@ def report(pairs: Sequence[Pair]) -> str:
         f"{'variation':22}{'median':>8}{'90th %':>8}{'hold':>8}",
     ]
     groups = {name: [p for p in pairs if p.variation == name] for name in {p.variation for p in pairs}}
-    for name, members in sorted(groups.items(), key=lambda item: _share(item[1])):
-        moved = [pair.moved for pair in members]
-        middle, most = (np.quantile(moved, q, method="higher") for q in (0.5, 0.9))
+    for name, members in sorted(groups.items(), key=lambda item: (_share(item[1]), -_median(item[1]))):
+        middle = _median(members)
+        most = float(np.quantile([pair.moved for pair in members], 0.9, method="higher"))
         lines.append(f"{name:22}{middle:8.2f}{most:8.2f}{100 * _share(members):7.0f} %")
     return "\n".join(lines)
 
@@ -159,6 +159,10 @@ def _spread(files: list[tuple[str, float]], count: int | None) -> list[tuple[str
 
 def _share(pairs: Sequence[Pair]) -> float:
     return float(np.mean([pair.holds for pair in pairs])) if pairs else 0.0
+
+
+def _median(pairs: Sequence[Pair]) -> float:
+    return float(np.quantile([pair.moved for pair in pairs], 0.5, method="higher"))
 
 
 def _as_json(pair: Pair) -> dict[str, object]:

@@ -30,7 +30,9 @@ def stained(ground, nuclei_colors, *, side=256, seed=0):
 
 
 def inputs_of(rgb, tiles=()):
-    return quality_inputs(rgb, np.ones(rgb.shape[:2], bool), list(tiles))
+    """Of a picture at 0.5 µm/px, which is tissue all over; its low power is 16 times coarser."""
+    low_power = cv2.resize(rgb, None, fx=1 / 16, fy=1 / 16, interpolation=cv2.INTER_AREA)
+    return quality_inputs(low_power, np.ones(low_power.shape[:2], bool), list(tiles))
 
 
 def flags_with(**inputs):
@@ -43,7 +45,7 @@ def test_h_and_e_is_flagged_and_ki67_is_not():
     h_and_e = inputs_of(stained(EOSIN, [VIOLET]))
     ki67 = inputs_of(stained(BLUE, [BLUE, BROWN]))
     assert h_and_e["pink_share"] > 0.9
-    assert ki67["pink_share"] < 0.1
+    assert ki67["pink_share"] < 0.4
     assert flags_with(**h_and_e) == ["h_and_e"]
     assert flags_with(**ki67) == []
 

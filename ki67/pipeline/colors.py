@@ -32,7 +32,7 @@ PURE_RED_SHARE = 0.167  # of DAB and of AEC
 COUNTERSTAIN_PULL = 3.5  # change of log(blue/green) per share of red, from the chromogen to haematoxylin
 COVERED_MPP = 2.0
 COVERED_UM = 24.0  # wider than a nucleus or a clump of them
-COVERED_DENSITY = 2.2  # such wide tissue at most 1.3, ink 4 and more
+COVERED_DENSITY = 2.8  # such wide tissue at most 1.3, ink 4 and more
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,13 @@ def green_share(tiles: Sequence[ByteArray], light: Light) -> float | None:
 
 def covered_share(
     low_power: ByteArray, tissue: npt.NDArray[np.bool_], tiles: Sequence[ByteArray], *, light: Light
-) -> float:
+) -> float | None:
     """Share (0-1) that something dense and wider than 24 µm covers: pen, fold, dirt.
 
-    The larger of the shares of the samples and of the tissue at low power (8 µm/px).
+    The larger of the shares of the samples and of the tissue at low power (8 µm/px); None without tissue.
     """
+    if not tissue.any():
+        return None
     factor = round(COVERED_MPP / SAMPLE_MPP)
     covered = total = 0
     for tile in tiles:
@@ -111,10 +113,7 @@ def covered_share(
         covered += int(np.count_nonzero(wide > COVERED_DENSITY))
         total += wide.size
     on_tissue = _wide_density(low_power, light, mpp=LOW_POWER_MPP)[tissue]
-    return max(
-        covered / total if total else 0.0,
-        float(np.mean(on_tissue > COVERED_DENSITY)) if on_tissue.size else 0.0,
-    )
+    return max(covered / total if total else 0.0, float(np.mean(on_tissue > COVERED_DENSITY)))
 
 
 def _wide_density(rgb: ByteArray, light: Light, *, mpp: float) -> FloatArray:

@@ -1,7 +1,7 @@
 """Quality flags: what a person should know before trusting the number. A flag never refuses a result.
 
 The borders were set on the tuning half of `bench/gate_list.csv` and on Ki-67 fields of six
-laboratories; what the other half gives is in `models/README.md`.
+laboratories; `python -m bench.gate` prints what becomes of the other half.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ MOST_GREEN = 0.4
 MOST_BLUE = 0.38
 # hue of the chromogen: DAB 0.26 and more (epidermis 0.23), recolored to AEC at most 0.18, fast red below 0
 LEAST_BROWN = 0.22
+LEAST_BROWN_BLURRED = 0.0  # out of focus, brown and blue mix to what looks red
 # fine: 0.33 and more on sharp fields at 0.5 µm/px, 0.17-0.31 when blurred by 1 µm
 LEAST_FINE = 0.27
 # medium: 0.19 and more on sharp fields, 0.11-0.16 when blurred by 1.5 µm
@@ -139,6 +140,7 @@ def look_flags(inputs: Mapping[str, float]) -> Iterator[Flag]:
     `inputs` as `quality_inputs` gives them, with the distances of `looks.look_distances` where the
     model's card has a reference. What was not measured raises no flag.
     """
+    blurred = _out_of_focus(inputs)
     pink = inputs.get("pink_share", 0.0) >= MOST_PINK or inputs.get("green_share", 0.0) >= MOST_GREEN
     h_and_e = pink and inputs.get("blue_share", 0.0) < MOST_BLUE
     if h_and_e:
@@ -146,13 +148,13 @@ def look_flags(inputs: Mapping[str, float]) -> Iterator[Flag]:
             "h_and_e",
             "The stain looks like H&E, not Ki-67. On H&E the index means nothing: choose the Ki-67 section.",
         )
-    elif inputs.get("chromogen_hue", np.inf) < LEAST_BROWN:
+    elif inputs.get("chromogen_hue", np.inf) < (LEAST_BROWN_BLURRED if blurred else LEAST_BROWN):
         yield Flag(
             "red_chromogen",
             "The stain looks red, not brown. The models know DAB alone, so that AEC, fast red or a double "
             "stain is miscounted: score a DAB section.",
         )
-    if _out_of_focus(inputs):
+    if blurred:
         yield Flag(
             "blur",
             "The picture looks out of focus. Nuclei may be missed or misjudged: take it again in focus.",
