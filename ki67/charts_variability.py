@@ -50,7 +50,7 @@ class Columns:
     marks: tuple[Mark, ...]
     medians: tuple[float | None, ...]
     algorithm: tuple[float | None, ...]
-    cutoffs: tuple[int, ...]
+    cutoffs: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def columns(shown: Columns, *, mode: Mode, log: bool, focus: str | None = None) 
             xref="paper",
             xanchor="left",
             y=math.log10(cutoff) if log else cutoff,  # plotly wants an annotation's height as an exponent
-            text=f" {cutoff} %",
+            text=f" {cutoff:g} %",
             showarrow=False,
             font={"size": 12, "color": colors.labels},
         )

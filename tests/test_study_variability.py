@@ -185,3 +185,8 @@ def test_a_case_that_a_reader_missed_does_not_move_him() -> None:
 @pytest.mark.parametrize("values", [np.empty((0, 0)), np.full((3, 2), np.nan), np.array([[1.0], [2.0]])])
 def test_nobody_to_compare_with_gives_no_bias(values: np.ndarray) -> None:
     assert reader_bias(values, ["a", "b"][: values.shape[1]]) == ()
+
+
+def test_the_cut_offs_drawn_are_those_of_the_plan_else_of_the_site() -> None:
+    assert variability(material(drawn())).cutoffs == (5.0, 30.0)
+    assert variability(material(drawn(), cutoffs="<=2.5,<14")).cutoffs == (2.5, 14.0)

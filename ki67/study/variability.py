@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ki67 import numbers
-from ki67.sites import class_systems
 from ki67.stats.algorithm_images import algorithm_image_sd
 from ki67.stats.analysis_core import AnalysisSettings
 from ki67.stats.analysis_readers import algorithm_repeats, among_readers, between_sessions, components
@@ -22,6 +21,7 @@ from ki67.stats.reader_bias import ReaderBias, reader_bias
 from ki67.stats.reliability import sem_agreement
 from ki67.stats.variance import variance_figure
 from ki67.stats.verdict import IkwgVerdict, ikwg_verdict
+from ki67.study.agreement_rows import class_borders
 from ki67.study.material import StudyMaterial
 
 LOG2: Transform = "log2(x+0.1)"
@@ -91,7 +91,7 @@ class Variability:
     medians: Reals
     algorithm: Reals
     dots: tuple[Dot, ...]
-    cutoffs: tuple[int, ...]
+    cutoffs: tuple[float, ...]
     inside: int
     middle: int
     compared: int
@@ -240,9 +240,10 @@ def _dots(grid: ReadingGrid, order: Sequence[int]) -> tuple[Dot, ...]:
     return tuple(found)
 
 
-def _cutoffs(material: StudyMaterial) -> tuple[int, ...]:
-    systems = class_systems(material.study.site)
-    return tuple(cutoff.percent for cutoff in systems[0].cutoffs) if systems else ()
+def _cutoffs(material: StudyMaterial) -> tuple[float, ...]:
+    """The borders drawn, in percent: the plan's own, else those that lead at the site."""
+    borders = class_borders(material)
+    return tuple(float(border.percent) for border in borders[0].cutoffs.borders) if borders else ()
 
 
 def _rows(grid: ReadingGrid) -> tuple[Row, ...]:
