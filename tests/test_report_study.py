@@ -277,6 +277,7 @@ def test_values_from_pictures_name_their_runs_and_weights(tmp_path: Path) -> Non
     made = report.study_report(place, person, "S4", made_at=MADE)
     words = words_of(made.html)
     assert "60 of 500" in words
+    assert "Cases near a cut-off (IKWG class)" in words
     assert "This model set is not installed here: its card is not known." in words
     run = rows_of(files_of(made.archive)["data/runs.csv"])[0]
     assert (run["case"], run["positive"], run["negative"]) == ("T1", "60", "440")

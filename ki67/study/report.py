@@ -46,7 +46,7 @@ def study_report(
         NotAllowed: a reader asks.
     """
     facts = gather_facts(workplace, person, study_code, selection)
-    found = numbers_of(facts.material)
+    found = numbers_of(facts.material, facts.counted)
     moment = made_at or datetime.now(UTC)
     page = page_of(facts, found, figures(facts, found), made_at=moment)
     pdf, why_no_pdf = _pdf(page)

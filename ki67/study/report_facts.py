@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from db import queries, study_queries
 from ki67.pipeline.cards import ModelCard
 from ki67.study import codec
+from ki67.study.cutoff_cases import counted_cases
 from ki67.study.material import Selection, StudyMaterial, gather
 from ki67.study.model_sets import ModelSetEntry, list_model_sets
 from ki67.study.people import Person, require
@@ -42,6 +43,7 @@ def gather_facts(
         algorithm_states=_algorithm_states(workplace, material),
         runs=runs,
         cards=_cards(list_model_sets(workplace, person) if runs else (), runs),
+        counted=counted_cases(workplace, person, material),
     )
 
 

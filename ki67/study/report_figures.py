@@ -108,6 +108,24 @@ def _of_variability(found: Numbers) -> Iterator[_Planned]:
             f"{size}, {numbers.count(len(view.dots))} readings.",
             Drawing(figure, 440),
         )
+    if view.heat.size:
+        figure = charts_variability.heat(view.readers, view.cases, view.heat, mode="light")
+        yield _Planned(
+            "Reading minus panel median",
+            "Secondary",
+            "Each reader on each tumor against the panel's median",
+            f"{size}, first session.",
+            Drawing(figure),
+        )
+    if view.spread_cases:
+        figure = charts_variability.spread(view.case_means, view.case_sds, view.spread_cases, mode="light")
+        yield _Planned(
+            "Spread between readers over the index",
+            "Secondary",
+            "The SD of the readings of a tumor over their mean",
+            f"n = {numbers.count(len(view.spread_cases))} tumors with two readings and more, first session.",
+            Drawing(figure),
+        )
     if view.shares:
         figure = charts_variability.bars(
             variability_drawn.share_bars(view), mode="light", x_title="Share of the variance, %",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import platform
 from datetime import datetime
+from importlib import metadata
 from pathlib import Path
 
 import jinja2
@@ -19,6 +21,7 @@ from ki67.study import (
 from ki67.study.report_parts import CardFact, Figure, Numbers, ReportFacts, Standing, Table
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
+LIBRARIES = ("NumPy", "SciPy")
 NOT_INSTALLED = "This model set is not installed here: its card is not known."
 
 
@@ -55,10 +58,11 @@ def page_of(
 def method_rows(facts: ReportFacts, found: Numbers) -> tuple[tuple[str, str], ...]:
     """What was done with which version, seeds and settings."""
     plan = facts.material.plan
+    libraries = ", ".join(f"{name} {metadata.version(name.lower())}" for name in LIBRARIES)
     borders = [view.question.borders for view in found.classes]
     classes = [f"{each.name}: {', '.join(each.cutoffs.words)}" for each in borders]
     rows = [
-        ("Software", f"Ki-67 validation {__version__}"),
+        ("Software", f"Ki-67 validation {__version__}, Python {platform.python_version()}, {libraries}"),
         ("Scoring method", facts.material.method),
         *agreement_words.method_rows(found.agreement, facts.material),
         (
@@ -87,13 +91,15 @@ def _blocks(
 ) -> tuple[tuple[str, tuple[Table, ...], tuple[Figure, ...]], ...]:
     """Headings with their tables and figures, in the order of reading."""
     shares = report_tables.shares_table(found)
+    near = report_tables.near_table(found)
+    classes = (*report_tables.class_tables(facts, found), *((near,) if near else ()))
     spread = (report_tables.variability_table(facts, found), *((shares,) if shares else ()))
     of_agreement = [each for each in figures if each.title.startswith(("Differences", "Algorithm"))]
     of_agreement.sort(key=lambda each: each.standing != "Primary")
     return (
         ("Agreement", report_tables.agreement_tables(facts, found), tuple(of_agreement)),
         ("Variability", spread, tuple(each for each in figures if each not in of_agreement)),
-        ("Cut-offs", report_tables.class_tables(facts, found), ()),
+        ("Cut-offs", classes, ()),
     )
 
 

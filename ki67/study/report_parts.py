@@ -9,6 +9,7 @@ from typing import Literal
 from ki67.pipeline.cards import ModelCard
 from ki67.stats.estimate import Estimate
 from ki67.study.agreement import AgreementView
+from ki67.study.cutoff_cases import CountedCase, NearCases
 from ki67.study.cutoffs import ClassView
 from ki67.study.material import StudyMaterial
 from ki67.study.plans import PlanVersion
@@ -87,7 +88,7 @@ class CardFact:
 class ReportFacts:
     """Everything about a study that the store knows; `stored` are the readings that hold.
 
-    `algorithm_states`: of every case that is not left out.
+    `algorithm_states`: of every case that is not left out; `counted`: those whose index has counts.
     """
 
     material: StudyMaterial
@@ -98,6 +99,7 @@ class ReportFacts:
     algorithm_states: tuple[tuple[str, AlgorithmState], ...]
     runs: tuple[RunFact, ...]
     cards: tuple[CardFact, ...]
+    counted: tuple[CountedCase, ...]
 
     @property
     def is_part(self) -> bool:
@@ -109,12 +111,16 @@ class ReportFacts:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers of the pages, and every estimate with the part of the analysis that it belongs to."""
+    """The numbers of the pages, and every estimate with the part of the analysis that it belongs to.
+
+    `near`: cases beside the first set of cut-offs, None without cut-offs.
+    """
 
     agreement: AgreementView
     closeness: tuple[tuple[str, Estimate], ...]
     variability: Variability
     classes: tuple[ClassView, ...]
+    near: NearCases | None
     estimates: tuple[tuple[str, Estimate], ...]
 
 

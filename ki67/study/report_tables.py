@@ -199,6 +199,20 @@ def class_tables(facts: ReportFacts, found: Numbers) -> tuple[Table, ...]:
     return tuple(tables)
 
 
+def near_table(found: Numbers) -> Table | None:
+    """The cases beside the first set of cut-offs, with how likely each side is; None without any."""
+    near = found.near
+    if near is None or not near.rows:
+        return None
+    return Table(
+        title=f"Cases near a cut-off ({found.classes[0].question.borders.name})",
+        standing="Secondary",
+        columns=cutoff_words.NEAR_COLUMNS,
+        rows=tuple(cutoff_words.near_rows(near)),
+        caption=" ".join((cutoff_words.near_answer(near), *near.withheld)),
+    )
+
+
 def sentences(facts: ReportFacts, found: Numbers) -> tuple[tuple[str, Standing], ...]:
     """The answers in words, each with its standing."""
     view, spread = found.agreement, found.variability
