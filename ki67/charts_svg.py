@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from ki67.errors import Ki67Error
 
 _LAYOUT_ID = re.compile(r'id="defs-([0-9a-f]{6})"')
 WIDTH_PX = 900
+PATIENCE_S = 300
+NO_ANSWER = "The browser on the server did not draw them: try again when the server is less busy."
 FIXED_ID = "f1f1f1"
 
 
@@ -28,17 +31,24 @@ class Drawing:
 
 
 def svgs(drawings: Sequence[Drawing]) -> tuple[bytes, ...]:
-    """An SVG for each, white ground, 900 px wide. Raises Ki67Error without a browser on this machine."""
+    """An SVG for each, white ground, 900 px wide.
+
+    Raises Ki67Error without a browser on this machine, or with one that does not answer.
+    """
     path = charts_export.browser()
     if path is None:
         raise Ki67Error(charts_export.NO_BROWSER)
     with ThreadPoolExecutor(1) as thread:  # a loop of its own, whatever loop the caller runs in
-        return thread.submit(asyncio.run, _drawn(drawings, path)).result()
+        try:
+            return thread.submit(asyncio.run, _drawn(drawings, path)).result()
+        except (TimeoutError, OSError, RuntimeError) as fault:  # what kaleido's browser ends with
+            logging.getLogger("ki67").warning("Figures were not drawn.", exc_info=fault)
+            raise Ki67Error(NO_ANSWER) from fault
 
 
 async def _drawn(drawings: Sequence[Drawing], path: str) -> tuple[bytes, ...]:
-    async with Kaleido(n=1, path=path, mathjax=False) as browser:
-        made = []
+    made = []
+    async with asyncio.timeout(PATIENCE_S), Kaleido(n=1, path=path, mathjax=False) as browser:
         for each in drawings:
             height = each.height_px or each.figure.layout.height or 380
             opts = {"format": "svg", "width": WIDTH_PX, "height": height, "scale": 1}

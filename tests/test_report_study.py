@@ -284,6 +284,19 @@ def test_values_from_pictures_name_their_runs_and_weights(tmp_path: Path) -> Non
     assert run["cells_sha256"] in words
 
 
+def test_a_browser_that_fails_leaves_the_figures_out_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def __init__(self, **settings: object) -> None:
+            raise RuntimeError("the browser was closed")
+
+    monkeypatch.setattr(charts_export, "browser", lambda: "/usr/bin/chromium")
+    monkeypatch.setattr(charts_svg, "Kaleido", Broken)
+    bar = charts_variability.Bar("O1", 1.5, 0.5, 2.5, "O1")
+    figure = charts_variability.bars([bar], mode="light", x_title="Points", about_zero=True)
+    with pytest.raises(Ki67Error, match="The browser on the server did not draw them"):
+        charts_svg.svgs([charts_svg.Drawing(figure)])
+
+
 @pytest.mark.skipif(charts_export.browser() is None, reason="needs Chromium")
 def test_a_figure_drawn_twice_has_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
