@@ -94,7 +94,7 @@ def filter_sentence(facts: ReportFacts) -> str:
     """Which part of the study this is; empty when it is the whole."""
     chosen = facts.material.selection
     parts = []
-    if facts.material.method != facts.material.plan.method:
+    if facts.other_method:
         parts.append(f"scoring method {facts.material.method} instead of {facts.material.plan.method}")
     if chosen.sessions:
         parts.append(f"session {', '.join(chosen.sessions)} only")

@@ -102,11 +102,15 @@ class ReportFacts:
     counted: tuple[CountedCase, ...]
 
     @property
+    def other_method(self) -> bool:
+        """Whether a plan was written for another scoring method than the one analysed."""
+        return self.material.plan_written and self.material.method != self.material.plan.method
+
+    @property
     def is_part(self) -> bool:
         """Whether a filter left a part of the study out, or another scoring method than the plan's in."""
         chosen = self.material.selection
-        other = self.material.method != self.material.plan.method
-        return bool(other or chosen.sessions or chosen.readers or chosen.without_cases)
+        return bool(self.other_method or chosen.sessions or chosen.readers or chosen.without_cases)
 
 
 @dataclass(frozen=True)
