@@ -11,8 +11,8 @@ from ki67.stats.forms import Reals
 from ki67.stats.undefined import Undefined
 
 Valued = Callable[[Reals], tuple[float, Reals]]
-_STEPS = 200
-_HALVINGS = 30
+_STEPS = 60
+_HALVINGS = 20
 _ROUNDING = 1e-10  # of function values
 _LAST_DIGITS = 1e-6  # a promised gain that rounding may stand in the way of
 _RENEW = 5  # steps after which the curvature is taken again
@@ -70,7 +70,9 @@ class Descent:
         bounds = list(zip(self.low.tolist(), self.high.tolist(), strict=True))
         lost = Undefined("no_convergence", "The fit of the variance components did not settle.")
         try:
-            found = optimize.minimize(value, self.x, jac=True, method="L-BFGS-B", bounds=bounds)
+            found = optimize.minimize(
+                value, self.x, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100}
+            )
         except np.linalg.LinAlgError:  # a trial so far away that a covariance has no inverse
             raise lost from None
         if not (np.all(np.isfinite(found.x)) and np.isfinite(found.fun)):

@@ -207,16 +207,16 @@ def profile_limits(likelihood: Likelihood, best: Fit, path: Path, *, alpha: floa
     needed = float(special.ndtri(1 - alpha / 2))
     line = _line_of(likelihood, best, path)
 
-    def limit(direction: float, end: float | None) -> float:
-        if end is not None and _falls(likelihood, best, path)(max(least, _inside(end))) < needed:
-            return end
+    def limit(*, upwards: bool, end: float | None) -> float:
         fall = _falls(likelihood, best, path)
-        return line.figure(_crossing(lambda x: fall(line.figure(x)), line, needed, upwards=direction > 0))
+        place = _crossing(lambda x: fall(line.figure(x)), line, needed, upwards=upwards)
+        if place is None and end is None:
+            raise Undefined("out_of_range", "The likelihood never falls enough for a limit.")
+        return line.figure(place) if place is not None else end or 0.0
 
     share = isinstance(path, SharePath)
-    least = _SHARE_END if _needs_more(path) else 0.0
-    low = 0.0 if line.at_zero else limit(-1.0, 0.0 if share or not _needs_more(path) else None)
-    return low, limit(1.0, 1.0 if share else None)
+    low = 0.0 if line.at_zero else limit(upwards=False, end=0.0 if share or not _needs_more(path) else None)
+    return low, limit(upwards=True, end=1.0 if share else None)
 
 
 def _inside(end: float) -> float:
@@ -273,11 +273,9 @@ def _falls(likelihood: Likelihood, best: Fit, path: Path) -> Callable[[float], f
     return fall
 
 
-def _crossing(fall: Callable[[float], float], line: _Line, needed: float, *, upwards: bool) -> float:
-    """Where the fall reaches `needed`, walking from the start (0 there) by the slope seen so far.
-
-    Undefined (out_of_range) where it does not before the end of the line.
-    """
+def _crossing(fall: Callable[[float], float], line: _Line, needed: float, *, upwards: bool) -> float | None:
+    """Where the fall reaches `needed`, walking from the start (0 there) by the slope seen so far; None where
+    it does not before the end of the line."""
     near, risen, step = line.start, 0.0, line.step
     for _ in range(_WIDEST):
         far = min(near + step, line.most) if upwards else max(near - step, line.least)
@@ -289,7 +287,7 @@ def _crossing(fall: Callable[[float], float], line: _Line, needed: float, *, upw
         rate = (risen_there - risen) / step
         step = min(4 * step, 1.1 * (needed - risen_there) / rate) if rate > 0 else 2 * step
         near, risen = far, risen_there
-    raise Undefined("out_of_range", "The likelihood never falls enough for a limit.")
+    return None
 
 
 def _between(
