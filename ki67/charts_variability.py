@@ -139,8 +139,8 @@ def bars(rows: Sequence[Bar], *, mode: Mode, x_title: str, about_zero: bool) -> 
             cliponaxis=False,
             hovertemplate="%{text}<extra></extra>",
         )
-    height = max(HEIGHT_PX if not about_zero else 180, 100 + ROW_PX * len(rows))
-    figure.update_layout(template=template(mode), height=height, dragmode=False, margin_l=130)
+    height = max(180 if about_zero else 260, 100 + ROW_PX * len(rows))
+    figure.update_layout(template=template(mode), height=height, dragmode=False, margin_l=130, bargap=0.5)
     figure.update_yaxes(autorange="reversed", fixedrange=True, showgrid=False)
     figure.update_xaxes(title_text=x_title, fixedrange=True, rangemode="normal" if about_zero else "tozero")
     if not about_zero:
