@@ -76,7 +76,7 @@ def lin_precision(pairs: Pairs, *, alpha: float = 0.05) -> Estimate:
 def lin_accuracy(pairs: Pairs, *, alpha: float = 0.05) -> Estimate:
     """The accuracy part C (0–1): how close that line is to the identity; limits on the logit scale.
 
-    The variance is Lin's (2002), over n − 2; coverage as above 90.8, 92.6, 94.5 %. C = 1 exactly has no limits
+    The variance is Lin's (2002), over n − 2; coverage as above 90.8, 92.6, 94.5 %. C = 1 exactly has no limit
     (`zero_variance`).
     """
     used, blank = _blank(pairs, "lin_accuracy", "logit", "accuracy part of Lin's, logit", alpha=alpha)

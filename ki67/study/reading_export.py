@@ -70,7 +70,7 @@ EXCLUSION_COLUMNS: tuple[tuple[str, str], ...] = (
 
 
 def readings_csv(readings: Sequence[StoredReading]) -> bytes:
-    """Stored readings, a row each, as `READING_COLUMNS` names them; it can be imported again (pooled counts)."""
+    """Stored readings, a row each, as `READING_COLUMNS` names them; can be imported again (pooled counts)."""
     return _csv(READING_COLUMNS, (_reading_line(each) for each in readings))
 
 

@@ -242,11 +242,7 @@ def held_out_dice(net: nn.Module, fields: Sequence[AnnotatedField], *, seed: int
     """
     from ki67.training.dice import picture_dice
 
-    plates = [
-        plate
-        for plate in plates_of("tumor", fields, seed=seed + 500_000, redraws=1)
-        if plate.redrawn
-    ]
+    plates = [plate for plate in plates_of("tumor", fields, seed=seed + 500_000, redraws=1) if plate.redrawn]
     if not plates:
         return {}
     rows = [picture_dice(net, plate) for plate in plates]
