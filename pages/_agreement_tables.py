@@ -41,7 +41,7 @@ def comparisons(view: AgreementView, compared: Sequence[Comparison]) -> None:
     ]
     points = ["Mean", "Lower limit", "Upper limit"]
     frame = pd.DataFrame(rows).astype(dict.fromkeys(points, float))
-    shown = frame.style.format(_number, subset=points).format("{:,}", subset=pd.Index(["Pairs"]))
+    shown = frame.style.format(_number, subset=pd.Index(points)).format("{:,}", subset=pd.Index(["Pairs"]))
     st.table(shown, border="horizontal", hide_index=True)
 
 
