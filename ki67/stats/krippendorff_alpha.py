@@ -66,19 +66,8 @@ def krippendorff_alpha(
         if np.isnan(value):
             raise _one_value(isinstance(data, Categories | Table))
     except Undefined as why:
-        return Estimate(
-            "krippendorff_alpha",
-            level,
-            form,
-            None,
-            None,
-            None,
-            0,
-            method,
-            why.reason,
-            why.message,
-            params=params,
-        )
+        nothing = ("krippendorff_alpha", level, form, None, None, None, 0, method)
+        return Estimate(*nothing, why.reason, why.message, params=params)
     low, high, reason, message = _limits(
         counts, float(value), level, patients, alpha=alpha, draws=draws, seed=seed
     )
