@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ki67.stats.anova import Matrix
 from ki67.stats.forms import Categories, Pairs
 from ki67.stats.krippendorff_alpha import LEVELS, krippendorff_alpha
 from ki67.stats.reliability import (
@@ -139,7 +140,13 @@ def test_alpha_of_shrout_and_fleiss_is_that_of_the_package(level: str) -> None:
 def test_the_bootstrap_of_alpha_draws_units_as_the_package_would_count_them(level: str) -> None:
     random = np.random.default_rng(3)
     values = np.where(random.random((14, 4)) < 0.15, np.nan, random.integers(0, 5, (14, 4)) * 10.0)
-    found = krippendorff_alpha(matrix(values), level, draws=200, seed=5)  # type: ignore[arg-type]
+    found = krippendorff_alpha(
+        matrix(values),
+        level,  # type: ignore[arg-type]
+        draws=200,
+        seed=5,
+        every_reading=True,
+    )
     used = np.isfinite(values).sum(axis=1) > 1
     kept = values[used]
     _, owner = np.unique([f"T{case + 1}" for case in np.flatnonzero(used)], return_inverse=True)
@@ -171,3 +178,22 @@ def test_alpha_of_readings_that_never_differ_is_undefined() -> None:
     assert krippendorff_alpha(classes, "nominal").reason == "one_category"
     alone = Categories(("1", "2"), ("A", "B"), ("x", "y"), ("x", "y"))
     assert krippendorff_alpha(alone, "nominal").reason == "no_pairs"
+
+
+def test_alpha_of_readings_uses_the_cases_that_every_reader_read_unless_every_reading_is_asked_for() -> None:
+    values = np.random.default_rng(4).normal(30, 10, (12, 1)) + np.random.default_rng(5).normal(0, 3, (12, 3))
+    gaps = values.copy()
+    gaps[0, 1] = gaps[3, 2] = np.nan
+    cases, readers = tuple(f"T{i}" for i in range(12)), ("a", "b", "c")
+    with_gaps = Matrix(cases, readers, gaps)
+    complete = krippendorff_alpha(with_gaps, "interval", draws=200)
+    kept = np.isfinite(gaps).all(axis=1)
+    alone = krippendorff_alpha(
+        Matrix(tuple(np.array(cases)[kept]), readers, gaps[kept]), "interval", draws=200
+    )
+    assert complete.value == pytest.approx(alone.value)
+    assert (complete.variant, complete.n, complete.excluded) == ("interval", 10, 2)
+    every = krippendorff_alpha(with_gaps, "interval", draws=200, every_reading=True)
+    assert (every.variant, every.n, every.excluded) == ("interval, every reading", 12, 0)
+    package = krippendorff.alpha(reliability_data=gaps.T, level_of_measurement="interval")
+    assert every.value == pytest.approx(package)

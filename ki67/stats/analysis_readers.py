@@ -127,6 +127,7 @@ def _alphas(
 ) -> list[Estimate]:
     """Krippendorff's alpha at each level of measurement, patients drawn again."""
     patients = dict(zip(grid.cases, grid.patients, strict=True))
+    has_gaps = isinstance(data, Ratings) and not np.isfinite(grid.first()).all()
     found = (
         krippendorff_alpha(
             data,
@@ -135,7 +136,9 @@ def _alphas(
             draws=settings.bootstrap,
             seed=settings.seed,
             patients=patients,
+            every_reading=every_reading,
         )
+        for every_reading in ((False, True) if has_gaps else (False,))
         for level in LEVELS
     )
     return [replace(one, params={**one.params, **noted}) for one in found]

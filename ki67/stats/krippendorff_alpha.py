@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import numpy as np
 from scipy import special
 
-from ki67.stats.anova import Matrix, Readable, sparse_matrix
+from ki67.stats.anova import Matrix, Readable, complete_matrix, sparse_matrix
 from ki67.stats.coding import MISSING, code, duplicate_message
 from ki67.stats.estimate import Estimate, Form, ParamValue, Reason
 from ki67.stats.forms import Categories, Pairs, Reals, Table
@@ -22,6 +22,7 @@ from ki67.stats.undefined import Undefined
 
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 LEVELS: tuple[Level, ...] = ("nominal", "ordinal", "interval", "ratio")
+EVERY_READING = ", every reading"  # behind a level: cases that some readers did not read count too
 FEWEST_PATIENTS = 10
 _DRAWS_AT_ONCE = 250
 
@@ -44,8 +45,12 @@ def krippendorff_alpha(
     draws: int = 2000,
     seed: int = 0,
     patients: Mapping[str, str] | None = None,
+    every_reading: bool = False,
 ) -> Estimate:
-    """Alpha on one scale; n: cases with at least two readings, the others are left out.
+    """Alpha on one scale; n: cases used, the others are left out.
+
+    Of classes, every case with two ratings; of readings as numbers, the cases that every reader read, or with
+    `every_reading` (variant "…, every reading") every case with two.
 
     K. Krippendorff, Content Analysis (2004), chapter 11. Values: the number read, or the position of the
     class (from 1). Limits from `draws` resamples of patients (`patients` names each case's; without it
@@ -60,20 +65,21 @@ def krippendorff_alpha(
     if isinstance(data, Categories | Table):
         params["categories"] = data.categories
     method = "observed over expected disagreement, bootstrap over patients on Fisher's z; n cases"
+    variant = f"{level}{EVERY_READING}" if every_reading else level
     try:
-        counts = _counted(data)
+        counts = _counted(data, every_reading=every_reading)
         value = _alphas(counts, np.ones((1, len(counts.counts))), level)[0]
         if np.isnan(value):
             raise _one_value(isinstance(data, Categories | Table))
     except Undefined as why:
-        nothing = ("krippendorff_alpha", level, form, None, None, None, 0, method)
+        nothing = ("krippendorff_alpha", variant, form, None, None, None, 0, method)
         return Estimate(*nothing, why.reason, why.message, params=params)
     low, high, reason, message = _limits(
         counts, float(value), level, patients, alpha=alpha, draws=draws, seed=seed
     )
     return Estimate(
         "krippendorff_alpha",
-        level,
+        variant,
         form,
         float(value),
         low,
@@ -177,15 +183,16 @@ def _places(values: Reals, pairable: Reals, level: Level) -> Reals:
     return np.asarray(ranks - ranks.mean(axis=1, keepdims=True))
 
 
-def _counted(data: Readable | Categories | Table) -> _Counts:
+def _counted(data: Readable | Categories | Table, *, every_reading: bool) -> _Counts:
     """Counts per unit and value from any form."""
     if isinstance(data, Categories | Table):
         return _of_classes(data)
-    matrix: Matrix = sparse_matrix(data)
+    matrix: Matrix = sparse_matrix(data) if every_reading else complete_matrix(data)
     there = np.isfinite(matrix.values)
     values, codes = np.unique(matrix.values[there], return_inverse=True)
     rows = np.nonzero(there)[0]
-    return _pairable(matrix.cases, rows, codes, values)
+    counts = _pairable(matrix.cases, rows, codes, values)
+    return replace(counts, excluded=counts.excluded + len(matrix.left_out))
 
 
 def _of_classes(data: Categories | Table) -> _Counts:
@@ -226,7 +233,7 @@ def _form_of(data: Readable | Categories | Table) -> Form:
 Compute = Callable[[Readable | Categories | Table, Mapping[str, ParamValue]], Estimate]
 
 
-def _statistic(level: Level) -> Compute:
+def _statistic(level: Level, *, every_reading: bool = False) -> Compute:
     def compute(data: Readable | Categories | Table, params: Mapping[str, ParamValue]) -> Estimate:
         return krippendorff_alpha(
             data,
@@ -234,6 +241,7 @@ def _statistic(level: Level) -> Compute:
             alpha=cast(float, params.get("alpha", 0.05)),
             draws=cast(int, params.get("draws", 2000)),
             seed=cast(int, params.get("seed", 0)),
+            every_reading=every_reading,
         )
 
     return compute
@@ -242,5 +250,8 @@ def _statistic(level: Level) -> Compute:
 STATISTICS: dict[tuple[Form, str, str], Compute] = {
     (form, "krippendorff_alpha", level): _statistic(level)
     for form in cast(tuple[Form, ...], ("pairs", "ratings", "categories", "table"))
+    for level in LEVELS
+} | {
+    ("ratings", "krippendorff_alpha", f"{level}{EVERY_READING}"): _statistic(level, every_reading=True)
     for level in LEVELS
 }
