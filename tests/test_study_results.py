@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -376,6 +377,15 @@ def test_the_demonstration_study_has_two_cases_for_each_site_and_is_made_once(wo
     assert [each.result_code for each in again] == [each.result_code for each in made]
     assert all(each.known for each in again)
     assert len(scorer.calls) == 8
+
+
+def test_a_light_left_open_changes_no_key_and_a_given_one_does() -> None:
+    open_light = RunSettings(PixelSize(0.5, "metadata"), Parameters(), seed=0)
+    given = dataclasses.replace(open_light, parameters=Parameters(light=(240.0, 240.0, 240.0)))
+    assert "light" not in codec.settings_to_json(open_light)["parameters"]
+    assert codec.settings_from_json(codec.settings_to_json(open_light)) == open_light
+    assert codec.settings_from_json(codec.settings_to_json(given)) == given
+    assert codec.run_key("a", {}, open_light) != codec.run_key("a", {}, given)
 
 
 def test_settings_of_a_run_survive_the_database() -> None:

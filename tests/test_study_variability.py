@@ -91,6 +91,8 @@ def test_the_caption_tells_what_an_icc_depends_on() -> None:
     )
     assert view.spread.sd == pytest.approx(np.std([3, 11, 32], ddof=1))
     assert "median 11.0 %, range 3.0–32.0 %, SD 15.0 points" in caption(view)
+    assert "session" not in caption(view)
+    assert caption(variability(material(drawn(sessions=2)))).endswith("Readings of session 1.")
 
 
 def test_without_a_second_session_the_row_says_what_is_missing() -> None:

@@ -33,7 +33,11 @@ class RunSettings:
 
 
 def settings_to_json(settings: RunSettings) -> dict[str, Any]:
-    return dataclasses.asdict(settings)
+    """A light left open is left out: runs stored before there was one keep their keys and are recognised."""
+    values = dataclasses.asdict(settings)
+    if settings.parameters.light is None:
+        del values["parameters"]["light"]
+    return values
 
 
 def settings_from_json(values: Mapping[str, Any]) -> RunSettings:

@@ -211,11 +211,12 @@ def caption(view: Variability) -> str:
     if spread is None:
         return "No tumor was read yet."
     sem = "not known" if view.sem.value is None else f"{numbers.decimal(view.sem.value, decimals=1)} points"
+    first = f" Readings of session {view.sessions[0]}." if len(view.sessions) > 1 else ""
     return (
         f"Cases: n = {numbers.count(spread.n)}, median {numbers.decimal(spread.median, decimals=1)} %, range "
         f"{numbers.decimal(spread.lowest, decimals=1)}–{numbers.decimal(spread.highest, decimals=1)} %, "
         f"SD {numbers.decimal(spread.sd, decimals=1)} points. SEM of one reading: {sem}. "
-        "An ICC rises with the spread of the cases."
+        f"An ICC rises with the spread of the cases.{first}"
     )
 
 
