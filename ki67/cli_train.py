@@ -93,6 +93,7 @@ def run_crossval(chosen: argparse.Namespace) -> int:
             task,
             chosen.patches,
             seed=chosen.seed,
+            batch=chosen.batch,
             learning_rate=chosen.rate,
             redrawn_share=chosen.redrawn_share,
             device=settings.device,
