@@ -1,6 +1,7 @@
 """`crossval`: train and evaluate fold by fold; each picture is tested by nets that never saw its patient.
 
-A fold: train → tune score threshold and distance on its training pictures → test.
+A fold: train → calibrate a tumor net that was handed in, tune score threshold and distance, both on the
+fold's training pictures → test.
 A fold lies in `OUT/<fold>/`: `models/` (a model set), `evaluation.json`, `fields.csv`, `matches.csv`.
 `OUT/assignment.csv` says which picture is tested in which fold, `OUT/plan.json` with which settings,
 `OUT/crossval.json` and `OUT/fields.csv` pool the folds. Started again, it goes on where it stopped.
@@ -31,6 +32,7 @@ from ki67.pipeline.cards import (
     verify_weights,
     write_model_folder,
 )
+from ki67.training.calibrate import CALIBRATED, calibrate_tumor
 from ki67.training.error_model import estimate_error_model
 from ki67.training.evaluate import evaluate_fields
 from ki67.training.evaluate_files import fields_csv, read_figures, report_json, write_evaluation
@@ -167,7 +169,7 @@ def _run_fold(
     models = folder / "models"
     for plan in trial.plans:
         _train_fold(fold, trial, plan, models=models, report=report, cancelled=cancelled)
-    _take_over_tumor(trial, models)
+    _take_over_tumor(trial, models, fold)
     model_set = read_model_set(models)
     backend = choose_backend(
         models, device=trial.device, backend=trial.backend, with_tumor=model_set.tumor is not None
@@ -184,14 +186,17 @@ def _run_fold(
     write_evaluation(folder, evaluation, report_of(evaluation.figures, seed=seed))
 
 
-def _take_over_tumor(trial: Trial, models: Path) -> None:
-    """The tumor net of `init` as it is, where the fold trains none of its own."""
+def _take_over_tumor(trial: Trial, models: Path, fold: Fold) -> None:
+    """The tumor net of `init`, where the fold trains none of its own; calibrated on the fold's training
+    pictures if it is to be tuned."""
     trained = {plan.task for plan in trial.plans}
     if trial.init is None or "tumor" in trained or not (trial.init / "tumor" / CARD_NAME).is_file():
         return
     if not (models / "tumor" / CARD_NAME).is_file():
         card = verify_weights(trial.init / "tumor")
         write_model_folder(models / "tumor", card, load_file(trial.init / "tumor" / WEIGHTS_NAME))
+    if trial.tune and CALIBRATED not in read_card(models / "tumor").figures:
+        calibrate_tumor(models / "tumor", [field for field in fold.train if field.labelled])
 
 
 def _brief(figures: Sequence[FieldFigures], *, seed: int) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
 import torch
 from torch import nn
 
 from ki67.pipeline.nets import SIDE_MULTIPLE
 from ki67.training.patches import Plate
 from ki67.training.targets import IGNORED, called_tumor
+from ki67.types import ByteArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,23 @@ class Overlap:
 
 
 def picture_dice(net: nn.Module, plate: Plate, *, border: float = 0.5) -> Overlap:
-    """Run the net over the whole plate (mirrored to a multiple of 32) and compare at probability `border`."""
-    height, width = plate.target.shape
-    below, right = -height % SIDE_MULTIPLE, -width % SIDE_MULTIPLE
-    rgb = cv2.copyMakeBorder(plate.rgb, 0, below, 0, right, cv2.BORDER_REFLECT_101)
-    device = next(net.parameters()).device
+    """Run the net over the whole plate and compare at probability `border`."""
     was_training = net.training
     net.eval()
-    with torch.inference_mode():
-        batch = torch.from_numpy(rgb).to(device).permute(2, 0, 1)[None].float() / 255
-        called = net(batch)[0, 0, :height, :width].sigmoid().cpu().numpy() >= border
+    called = 1 / (1 + np.exp(-logits_of(net, plate.rgb))) >= border
     net.train(was_training)
     known = plate.target != IGNORED
     truth = called_tumor(plate.target)
     both = int((called & truth & known).sum())
     return Overlap(both, int((called & known).sum()) + int((truth & known).sum()))
+
+
+def logits_of(net: nn.Module, rgb: ByteArray) -> FloatArray:
+    """The tumor net's logits (H×W) on a picture at 0.5 µm/px, mirrored to a multiple of 32 px."""
+    height, width = rgb.shape[:2]
+    below, right = -height % SIDE_MULTIPLE, -width % SIDE_MULTIPLE
+    wide = cv2.copyMakeBorder(rgb, 0, below, 0, right, cv2.BORDER_REFLECT_101)
+    device = next(net.parameters()).device
+    with torch.inference_mode():
+        batch = torch.from_numpy(wide).to(device).permute(2, 0, 1)[None].float() / 255
+        return np.asarray(net(batch)[0, 0, :height, :width].cpu().numpy(), np.float32)
