@@ -87,7 +87,14 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--data", required=True, nargs="+", type=Path, metavar="DIR", help="annotated folders")
     add("--out", required=True, type=Path, metavar="DIR", help="model folder to write (weights and card)")
     add("--encoder-weights", default="imagenet", metavar="imagenet|none|FILE")
-    add("--init", type=Path, metavar="MODEL_FOLDER", help="start from a whole net")
+    add(
+        "--init",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="MODEL_FOLDER",
+        help="start from a whole net; of several, from the mean of their weights",
+    )
     add("--patches", type=_positive, default=20_000, metavar="N", help="length of the training")
     add("--batch", type=_positive, default=8, metavar="N", help="patches per step")
     add("--rate", type=_number, default=1e-3, metavar="F", help="highest learning rate (default 0.001)")

@@ -39,7 +39,7 @@ def run_train(chosen: argparse.Namespace) -> int:
             data=chosen.data,
             out=chosen.out,
             plan=plan,
-            start=Start(encoder_weights=chosen.encoder_weights, init=chosen.init),
+            start=Start(encoder_weights=chosen.encoder_weights, init=tuple(chosen.init)),
             naming=Naming(name=chosen.model_name or chosen.out.resolve().name),
             material=Material(base_only=chosen.base),
             resume=chosen.resume,

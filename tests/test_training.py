@@ -278,11 +278,32 @@ def test_init_starts_from_a_whole_net_of_the_same_task(tmp_path: Path) -> None:
     data = make_folder(tmp_path / "data", patients=["A"])
     common = {"data": [data], "naming": Naming("base"), "material": TINY}
     train_model("cells", out=tmp_path / "base", plan=tiny_plan(patches=2), start=Start("none"), **common)  # type: ignore[arg-type]
-    net, origin = first_net("cells", start=Start(init=tmp_path / "base"), seed=0)
+    net, origin = first_net("cells", start=Start(init=(tmp_path / "base",)), seed=0)
     assert states_equal(dict(load_net(tmp_path / "base").state_dict()), dict(net.state_dict()))
     assert origin.startswith("from base ")
     with pytest.raises(TrainingError, match="is a cells net: give --init a tumor net"):
-        first_net("tumor", start=Start(init=tmp_path / "base"), seed=0)
+        first_net("tumor", start=Start(init=(tmp_path / "base",)), seed=0)
+
+
+def test_of_several_first_nets_the_mean_is_taken_and_what_they_saw_counts_as_seen(tmp_path: Path) -> None:
+    folders = []
+    for seed, patient in ((1, "A"), (2, "B")):
+        data = make_folder(tmp_path / patient, patients=[patient])
+        folders.append(tmp_path / f"net-{patient}")
+        train_model(
+            "cells", data=[data], out=folders[-1], plan=tiny_plan(patches=2, seed=seed), start=Start("none"),
+            naming=Naming(f"net {patient}"), material=TINY,
+        )  # fmt: skip
+    net, origin = first_net("cells", start=Start(init=tuple(folders)), seed=0)
+    first, second = (load_net(folder).state_dict() for folder in folders)
+    name = "unet.segmentation_head.0.weight"
+    assert torch.allclose(net.state_dict()[name], (first[name] + second[name]) / 2, atol=1e-6)
+    assert origin.startswith("from the mean of 2 nets: net A ")
+    card = train_model(
+        "cells", data=[tmp_path / "A"], out=tmp_path / "after", plan=tiny_plan(patches=2),
+        start=Start(init=(folders[1],)), naming=Naming("after"), material=TINY,
+    )  # fmt: skip
+    assert set(card.training_patients) == {"A", "B"}
 
 
 def test_a_folder_that_is_no_model_is_never_replaced(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def _train_fold(
         held_out=[field for field in fold.test if field.tumor_file] if plan.task == "tumor" else (),
         out=out,
         plan=plan,
-        start=Start(trial.encoder_weights, trial.init / plan.task if trial.init else None),
+        start=Start(trial.encoder_weights, (trial.init / plan.task,) if trial.init else ()),
         naming=Naming(name=f"{fold.name} {plan.task}"),
         material=trial.material,
         resume=(work_folder(out) / CHECKPOINT_NAME).is_file(),

@@ -51,10 +51,14 @@ KNOWN_FAILURES: dict[Task, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Start:
-    """First weights: `encoder_weights` is imagenet, none or a file for the encoder; `init` a model folder."""
+    """First weights: `encoder_weights` is imagenet, none or a file for the encoder; `init` model folders.
+
+    Of several model folders the mean of the weights is taken: nets fine-tuned from one base average well
+    (Wortsman et al., Model soups, ICML 2022).
+    """
 
     encoder_weights: str = "none"
-    init: Path | None = None
+    init: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ def train_on(
             seed=plan.seed + 100_000,
         )
     card = _card(task, fields=fields, plates=plates, plan=plan, naming=naming, origin=origin)
+    card = _with_seen_before(card, start)
     work = work_folder(out)
     seat = take_seat(plan)
 
@@ -179,18 +184,32 @@ def first_net(task: Task, *, start: Start, seed: int) -> tuple[Net, str]:
     """
     torch.manual_seed(seed)
     spec = default_spec(task)
-    if start.init is not None:
-        card = read_card(start.init)
-        if card.task != task:
-            raise TrainingError(f"{start.init} is a {card.task} net: give --init a {task} net.")
-        return load_net(
-            start.init
-        ), f"from {card.name} {card.version} ({card.sha256[:12]}): {card.encoder_init}"
+    if start.init:
+        return _mean_net(task, start.init)
     if start.encoder_weights == "none":
         return build_net(spec), "random"
     if start.encoder_weights == "imagenet":
         return _imagenet_net(task), "imagenet"
     return _net_with_encoder(task, Path(start.encoder_weights))
+
+
+def _mean_net(task: Task, folders: Sequence[Path]) -> tuple[Net, str]:
+    nets, origins = [], []
+    for folder in folders:
+        card = read_card(folder)
+        if card.task != task:
+            raise TrainingError(f"{folder} is a {card.task} net: give --init a {task} net.")
+        nets.append(load_net(folder))
+        origins.append(f"{card.name} {card.version} ({card.sha256[:12]}): {card.encoder_init}")
+    states = [net.state_dict() for net in nets]
+    mean = {
+        name: torch.stack([state[name] for state in states]).double().mean(dim=0).to(value.dtype)
+        for name, value in states[0].items()
+    }
+    nets[0].load_state_dict(mean)
+    if len(origins) == 1:
+        return nets[0], f"from {origins[0]}"
+    return nets[0], f"from the mean of {len(origins)} nets: {'; '.join(origins)}"
 
 
 def _imagenet_net(task: Task) -> Net:
@@ -298,6 +317,18 @@ def _card(
         training_patients=tuple(sorted({field.patient for field in seen})),
         training_images=tuple(sorted({sha256_of(field.image) for field in seen})),
         known_failures=KNOWN_FAILURES[task],
+    )
+
+
+def _with_seen_before(card: ModelCard, start: Start) -> ModelCard:
+    """The card with the patients and pictures that the first weights were trained on, as seen too."""
+    before = [read_card(folder) for folder in start.init]
+    patients = {patient for each in before for patient in each.training_patients}
+    images = {image for each in before for image in each.training_images}
+    return dataclasses.replace(
+        card,
+        training_patients=tuple(sorted({*card.training_patients, *patients})),
+        training_images=tuple(sorted({*card.training_images, *images})),
     )
 
 
