@@ -18,6 +18,10 @@ from ki67.types import Rect
 
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "torch", "openvino")
+TUNE_HELP = (
+    "afterwards set, on the labelled training pictures, the score threshold and distance of a cell net "
+    "(--out SET/cells) or the border of a tumor map"
+)
 REDRAWN_HELP = "share of the patches from H&E redrawn as Ki-67 (default: by what the sources hold)"
 
 
@@ -99,6 +103,7 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--batch", type=_positive, default=8, metavar="N", help="patches per step")
     add("--rate", type=_number, default=1e-3, metavar="F", help="highest learning rate (default 0.001)")
     add("--redrawn-share", type=_share, metavar="F", help=REDRAWN_HELP)
+    add("--tune", action="store_true", help=TUNE_HELP)
     add("--base", action="store_true", help="a base for fine-tuning: typed nuclei without labels are enough")
     add("--name", dest="model_name", metavar="TEXT", help="name on the card (default: the folder's)")
     add("--seed", type=_seed, default=0, metavar="N")

@@ -12,6 +12,7 @@ from ki67.pipeline.cards import read_card, verify_weights, write_model_folder
 from ki67.pipeline.images import sha256_of
 from ki67.pipeline.nets import build_net, load_net, net_state
 from ki67.training.calibrate import CALIBRATED, calibrate_tumor, calibration, with_shift
+from ki67.training.finish import finish_model
 from ki67.training.folder import read_folder
 from tests.annotated import make_folder
 from tests.pipeline_fakes import fake_card
@@ -55,3 +56,21 @@ def test_only_the_last_bias_moves() -> None:
     moved = with_shift(state, 1.5)
     assert moved["unet.segmentation_head.0.bias"] == pytest.approx(1.5)
     assert moved["w"] is state["w"]
+
+
+def test_a_finished_cell_net_carries_its_tuning_and_says_what_its_pictures_look_like(tmp_path: Path) -> None:
+    data = make_folder(tmp_path / "data", patients=[f"P{i}" for i in range(10)], side=160)
+    card = fake_card("cells")
+    write_model_folder(tmp_path / "set" / "cells", card, net_state(build_net(card.spec)))
+    done = finish_model("cells", tmp_path / "set" / "cells", read_folder(data), device="cpu", backend="torch")
+    assert done == read_card(tmp_path / "set" / "cells")
+    assert done.figures["tuned_on_training_pictures"]["fields"] == 10
+    assert done.score_threshold == done.figures["tuned_on_training_pictures"]["score_threshold"]
+    assert done.look_reference is not None
+    assert done.look_reference["color"]["fields"] == 10
+
+
+def test_a_cell_net_in_a_folder_of_another_name_is_not_tuned(tmp_path: Path) -> None:
+    fields = read_folder(make_folder(tmp_path / "data", patients=["A"], side=64))
+    with pytest.raises(DataError, match="in a folder named cells"):
+        finish_model("cells", tmp_path / "mine", fields)
