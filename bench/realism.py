@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def draw(plates: Sequence[Plate], count: int, *, seed: int) -> tuple[ByteArray, list[str]]:
     """`count` patches (N×256×256×3) from pictures drawn alike often, and the picture of each."""
     rng = np.random.default_rng(seed)
-    chosen = [plates[rng.integers(len(plates))] for _ in range(count)]
+    chosen = [plates[int(rng.integers(len(plates)))] for _ in range(count)]
     pixels = [warp(plate, size=PATCH_PX, rng=rng, augmentation=AS_IT_IS)[0] for plate in chosen]
     return np.stack(pixels), [plate.name for plate in chosen]
 
@@ -88,7 +88,7 @@ def features(net: Net, patches: ByteArray, *, batch: int = 16) -> Doubles:
     with torch.inference_mode():
         for start in range(0, len(patches), batch):
             rgb = torch.from_numpy(patches[start : start + batch]).permute(0, 3, 1, 2).float() / 255
-            stages = net.unet.encoder((rgb - net.mean) / net.std)[1:]
+            stages = net.unet.encoder((rgb - net.mean) / net.std)[1:]  # type: ignore[operator]
             parts = [part for s in stages for part in (s.mean(dim=(2, 3)), s.std(dim=(2, 3)))]
             rows.append(torch.cat(parts, dim=1).double().numpy())
     return np.concatenate(rows)
