@@ -8,12 +8,13 @@ from pathlib import Path
 import openslide
 import pytest
 
-from ki67.errors import NotAllowed, StoreError
+from ki67.errors import NotAllowed, PictureError, StoreError
 from ki67.settings import Settings
 from ki67.study import pictures
 from ki67.study.pictures import add_from_slides, add_upload, list_slide_folder
 from ki67.study.workplace import Workplace
-from tests.picture_files import colors, smooth, write_image, write_svs
+from tests.as_before import held_by
+from tests.picture_files import colors, smooth, write_dicom, write_image, write_svs
 from tests.stores import ANALYST, LOCAL, READER, files_below
 
 
@@ -86,6 +87,46 @@ def test_a_link_inside_a_slide_root_may_be_followed(workplace: Workplace, slides
     (slides / "b.png").symlink_to(slides / "a.png")
     first = add_from_slides(workplace, LOCAL, root="siteA", relative="a.png")
     assert add_from_slides(workplace, LOCAL, root="siteA", relative="b.png").code == first.code
+
+
+@pytest.mark.parametrize("link", ["a file", "a folder", "the data folder", "a file of the series"])
+def test_a_slide_with_a_part_outside_its_root_is_refused_and_the_store_stays(
+    workplace: Workplace, slides: Path, tmp_path: Path, link: str
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "Data0000.dat").write_bytes(b"pixels of somebody else")
+    name, data = "scan.mrxs", slides / "scan"
+    (slides / name).write_bytes(b"index")
+    if link == "the data folder":
+        data.symlink_to(outside)
+    elif link == "a file of the series":
+        name = "a.dcm"
+        write_dicom(slides / name, colors(90, 80), series="1.2.3")
+        write_dicom(outside / "b.dcm", colors(45, 40), series="1.2.3", kind="RESAMPLED", mpp=0.5)
+        (slides / "b.dcm").symlink_to(outside / "b.dcm")
+    else:
+        data.mkdir()
+        target = outside if link == "a folder" else outside / "Data0000.dat"
+        (data / "Data0000.dat").symlink_to(target)
+    before = held_by(workplace.home)
+    with pytest.raises(StoreError) as caught:
+        add_from_slides(workplace, LOCAL, root="siteA", relative=name)
+    sentence = str(caught.value)
+    assert f"“{name}”: A part of this slide lies outside the slide folder siteA" in sentence
+    assert "put the whole slide inside it." in sentence
+    assert str(outside) not in sentence
+    assert held_by(workplace.home) == before
+
+
+def test_a_slide_whose_parts_are_linked_within_its_root_is_looked_at(
+    workplace: Workplace, slides: Path
+) -> None:
+    (slides / "parts").mkdir()
+    (slides / "scan.mrxs").write_bytes(b"index")
+    (slides / "scan").symlink_to(slides / "parts")
+    with pytest.raises(PictureError, match="one part of a slide of several files"):  # as it is no real one
+        add_from_slides(workplace, LOCAL, root="siteA", relative="scan.mrxs")
 
 
 def test_a_slide_that_was_moved_is_found_again_by_its_content(workplace: Workplace, slides: Path) -> None:

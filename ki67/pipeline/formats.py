@@ -5,6 +5,7 @@ One module for each family: `formats_flat` (PNG, JPEG), `formats_tiff`, `formats
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -88,7 +89,7 @@ def family_of(path: Path, *, vendor: str | None, name: str) -> Family:
 
 def first_bytes(path: Path, count: int, *, name: str) -> bytes:
     """The beginning of a file; a missing or unreadable one is a `PictureError`."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise PictureError(f"“{name}” is a folder, not a picture: name the picture file itself.")
     try:
         with path.open("rb") as file:

@@ -7,6 +7,7 @@ parts outside the picture are white. Label and macro images, patient tags and fr
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ def open_picture(
 
 def is_multi_file(path: Path) -> bool:
     """Whether the picture is a slide of several files, of which this one alone is a part."""
-    return len(_files_of(path)) > 1
+    return len(files_of(path)) > 1
 
 
 def sha256_of(path: Path) -> str:
@@ -141,7 +142,7 @@ def sha256_of(path: Path) -> str:
 
     Raises `PictureError` when a file cannot be read.
     """
-    files = _files_of(path)
+    files = files_of(path)
     if len(files) == 1:
         return _file_sha256(path, name=path.name)
     hashes = sorted(_file_sha256(file, name=path.name) for file in files)
@@ -156,8 +157,11 @@ def _file_sha256(path: Path, *, name: str) -> str:
         raise unreadable(name, error) from error
 
 
-def _files_of(path: Path) -> list[Path]:
-    """Every file of the picture: itself, and those that it is read together with."""
+def files_of(path: Path) -> list[Path]:
+    """Every file of the picture: itself, and those that it is read together with.
+
+    Raises `PictureError` when its folder cannot be read.
+    """
     vendor = vendor_of(path)
     try:
         return [path] if vendor is None else slide_files(path, vendor=vendor)
@@ -167,7 +171,7 @@ def _files_of(path: Path) -> list[Path]:
 
 def examine(path: Path, *, name: str, max_pixels: int | None) -> Found:
     """A picture's header and how to open it; raises as `probe`."""
-    vendor = vendor_of(path) if path.is_file() else None
+    vendor = vendor_of(path) if os.path.isfile(path) else None
     family = family_of(path, vendor=vendor, name=name)
     directories: tuple[Directory, ...] = ()
     if family == "slide" and vendor is not None:

@@ -23,7 +23,7 @@ from ki67.study.model_sets import find_model_set, models_used
 from ki67.study.people import Person
 from ki67.study.pictures import pixels_of
 from ki67.study.records import OUTLINE_NAME, Finished, store_finished
-from ki67.study.slides import folder_of_root
+from ki67.study.slides import check_parts, folder_of_root
 from ki67.study.workplace import Workplace, reading
 from ki67.types import IsCancelled, Progress, ReportProgress, RunRecord, no_progress
 
@@ -214,6 +214,8 @@ def _scored(
             f"The model set {task.model_set} changed since this job was asked for: score the picture anew."
         )
     path = pixels_of(workplace, task.picture)
+    if task.picture.root is not None:
+        check_parts(workplace, path, root=task.picture.root)
     try:
         return scorer(
             path,
@@ -224,6 +226,8 @@ def _scored(
             progress=progress,
             cancelled=cancelled,
         )
+    except ModelError as error:
+        raise ModelError(str(error).replace(str(models.folder), models.name)) from error
     except (Ki67Error, OSError) as error:
         raise _explained(workplace, task.picture, error) from error
 

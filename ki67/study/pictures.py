@@ -7,7 +7,8 @@ never by file name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +25,7 @@ from ki67.study import files
 from ki67.study.cases import suggest_case_code
 from ki67.study.clean import write_clean
 from ki67.study.people import Person, require
-from ki67.study.slides import SlideEntry, list_slide_folder, slide_path, slide_roots
+from ki67.study.slides import SlideEntry, check_parts, list_slide_folder, slide_path, slide_roots
 from ki67.study.workplace import UnknownCode, Workplace, disk_faults, reading, transaction
 from ki67.types import ByteArray, PictureInfo
 
@@ -84,7 +85,7 @@ def add_upload(workplace: Workplace, person: Person, stream: BinaryIO, original_
     """
     require(person, "coordinator", doing="add pictures")
     name = files.shown_name(original_name)
-    with files.incoming(workplace, stream, original_name) as (path, sha256):
+    with _named(name), files.incoming(workplace, stream, original_name) as (path, sha256):
         info = probe(path, name=name, max_pixels=workplace.settings.max_pixels)
         if is_multi_file(path):
             raise PictureError(
@@ -109,7 +110,7 @@ def add_file(workplace: Workplace, person: Person, path: Path, *, synthetic: boo
     known = _known(workplace, sha256)
     if known is not None:
         return known
-    with open_picture(path, max_pixels=workplace.settings.max_pixels) as picture:
+    with _named(path.name), open_picture(path, max_pixels=workplace.settings.max_pixels) as picture:
         fill = _copy_of(picture, path)
         return _add(workplace, person, fill, sha256=sha256, info=info, synthetic=synthetic)
 
@@ -123,8 +124,14 @@ def add_from_slides(workplace: Workplace, person: Person, *, root: str, relative
         NotAllowed: the person is no coordinator.
     """
     require(person, "coordinator", doing="add pictures")
-    path = slide_path(workplace, root=root, relative=relative)
     name = files.shown_name(relative)
+    with _named(name):
+        return _add_slide(workplace, person, root=root, relative=relative, name=name)
+
+
+def _add_slide(workplace: Workplace, person: Person, *, root: str, relative: str, name: str) -> StoredPicture:
+    path = slide_path(workplace, root=root, relative=relative)
+    check_parts(workplace, path, root=root)
     info = probe(path, name=name, max_pixels=workplace.settings.max_pixels)
     sha256 = sha256_of(path)
     known = _known(workplace, sha256)
@@ -140,6 +147,15 @@ def add_from_slides(workplace: Workplace, person: Person, *, root: str, relative
             return picture.thumbnail(THUMBNAIL_PX)
 
     return _add(workplace, person, fill, sha256=sha256, info=info, place=(root, relative))
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """What the store could not do is said with the picture that it was about."""
+    try:
+        yield
+    except StoreError as error:
+        raise StoreError(f"“{name}”: {error}") from error
 
 
 def _find_again(workplace: Workplace, code: str, *, root: str, relative: str) -> None:

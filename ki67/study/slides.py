@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ki67.errors import StoreError
+from ki67.pipeline.images import files_of
 from ki67.study.people import Person, require
 from ki67.study.workplace import Workplace
 
@@ -106,3 +107,26 @@ def slide_path(workplace: Workplace, *, root: str, relative: str) -> Path:
     if not found.is_relative_to(base):
         raise outside
     return found
+
+
+def check_parts(workplace: Workplace, path: Path, *, root: str) -> None:
+    """Checks that a slide of several files has no part outside its root, also not by a link.
+
+    Raises:
+        StoreError: a part lies outside.
+    """
+    base = folder_of_root(workplace, root)
+    parts = files_of(path)
+    if path.suffix.lower() == ".mrxs":
+        folder = path.with_suffix("")
+        parts += [folder, *folder.rglob("*")]
+    for part in parts:
+        try:
+            inside = part.resolve().is_relative_to(base)
+        except (OSError, RuntimeError):
+            inside = False
+        if not inside:
+            raise StoreError(
+                f"A part of this slide lies outside the slide folder {root} (a link leads there): "
+                "put the whole slide inside it."
+            )
