@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload
 
 from db.rows import (
@@ -77,6 +78,20 @@ def put_into_case(session: Session, *, picture_id: int, case_id: int) -> None:
     picture = session.get_one(Picture, picture_id)
     picture.case_id = case_id
     session.flush()
+
+
+def take_back_picture(session: Session, *, picture_id: int) -> bool:
+    """Takes out a picture that was just added, with its outlines.
+
+    False, and they stay, when something else refers to one of them by now.
+    """
+    try:
+        with session.begin_nested():
+            session.execute(delete(Outline).where(Outline.picture_id == picture_id))
+            session.execute(delete(Picture).where(Picture.id == picture_id))
+    except IntegrityError:
+        return False
+    return True
 
 
 def move_slide(session: Session, *, picture_id: int, root: str, relative: str) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ki67.pipeline.backends import Backend
     from ki67.study.workplace import Workplace
 
+INDEX_FILE = "index.json"
 STAGE_WORDS = {"read": "reading", "tissue": "tissue", "tumor": "tumor", "cells": "nuclei", "index": "index"}
 
 
@@ -66,28 +67,51 @@ def score_images(options: ScoreOptions) -> int:
     jobs = _readable(options, settings, outline, failures)
     if jobs:
         workplace = _open_store(settings) if options.store else None
-        _make_out(options.out)
-        from ki67.pipeline.backends import choose_backend
-
-        backend = choose_backend(
-            models.folder,
-            device=options.device or settings.device,
-            backend=options.backend or settings.backend,
-            with_tumor=not options.no_tumor_mask,
-            cache=settings.net_cache,
-        )
-        for job in jobs:
-            try:
-                _score_one(job, options, settings, models, backend, outline, workplace)
-            except Cancelled:
-                raise
-            except Ki67Error as error:
-                failures.append(str(error))
-                print(f"ki67 score: {error}", file=sys.stderr)
+        with _out_folder(options.out):
+            failures += _score_all(jobs, options, settings, models, outline, workplace)
     if failures and len(options.images) > 1:
         listed = "\n".join(f"  {sentence}" for sentence in failures)
         print(f"{len(failures)} of {len(options.images)} not scored:\n{listed}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _score_all(
+    jobs: Sequence[_Job],
+    options: ScoreOptions,
+    settings: Settings,
+    models: ModelSet,
+    outline: Outline | None,
+    workplace: Workplace | None,
+) -> list[str]:
+    """Loads the nets and scores picture by picture; gives the sentences of those that failed."""
+    from ki67.pipeline.backends import choose_backend
+
+    backend = choose_backend(
+        models.folder,
+        device=options.device or settings.device,
+        backend=options.backend or settings.backend,
+        with_tumor=not options.no_tumor_mask,
+        cache=settings.net_cache,
+    )
+    failures = []
+    for job in jobs:
+        try:
+            _score_one(job, options, settings, models, backend, outline, workplace)
+        except Cancelled:
+            raise
+        except (Ki67Error, OSError) as error:
+            failures.append(_with_name(error, job.path.name))
+            print(f"ki67 score: {failures[-1]}", file=sys.stderr)
+    return failures
+
+
+def _with_name(error: Ki67Error | OSError, name: str) -> str:
+    """The sentence of an error, with the picture that it is about."""
+    sentence = str(error)
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__
+        sentence = f"“{name}” could not be scored ({reason}): check the disks it uses and try again."
+    return sentence if f"“{name}”" in sentence else f"“{name}”: {sentence}"
 
 
 def _open_store(settings: Settings) -> Workplace:
@@ -122,14 +146,15 @@ def _readable(
 
 
 def _folders(images: Sequence[Path], out: Path) -> list[Path]:
-    """`out/<stem>` for each picture, `<stem>-2`, `-3` … where a stem comes again."""
-    used: set[str] = set()
+    """`out/<stem>` for each picture, `<stem>-2`, `-3` … where a stem comes again; never `out` or above it."""
+    used = {INDEX_FILE}
     folders = []
     for path in images:
-        name, number = path.stem or "picture", 1
+        stem = "picture" if path.stem in ("", ".", "..") else path.stem
+        name, number = stem, 1
         while name in used:
             number += 1
-            name = f"{path.stem or 'picture'}-{number}"
+            name = f"{stem}-{number}"
         used.add(name)
         folders.append(out / name)
     return folders
@@ -143,13 +168,22 @@ def _check_roi(roi: Rect | None, info: PictureInfo, name: str) -> None:
         )
 
 
-def _make_out(out: Path) -> None:
+@contextmanager
+def _out_folder(out: Path) -> Iterator[None]:
+    """Makes the output folder; what was made goes again when nothing came into it."""
+    new = [folder for folder in (out, *out.parents) if not os.path.lexists(folder)]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{out} cannot be made ({error.strerror}); choose another --out folder.") from error
-    if not os.access(out, os.W_OK):
-        raise StoreError(f"{out} cannot be written to; choose another --out folder.")
+    try:
+        if not os.access(out, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise StoreError(f"{out} cannot be written to; choose another --out folder.")
+        yield
+    finally:
+        with suppress(OSError):  # a folder that holds something stays
+            for folder in new:
+                folder.rmdir()
 
 
 def _score_one(
@@ -226,7 +260,7 @@ def _store(
 
 def _remember(out: Path, job: _Job) -> None:
     """Add the folder to `index.json`, written as a whole."""
-    index = out / "index.json"
+    index = out / INDEX_FILE
     try:
         known = dict(json.loads(index.read_text(encoding="utf8"))) if index.exists() else {}
     except (OSError, ValueError, TypeError) as error:

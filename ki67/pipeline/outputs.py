@@ -55,8 +55,8 @@ def write_result(
         write_cells_geojson(partial / CELLS_GEOJSON_FILE, record, measurement)
         (partial / TUMOR_GEOJSON_FILE).write_text(tumor_geojson(border), encoding="utf-8")
         rgb = draw_overlay(picture, record, measurement, border=border, outline=outline)
-        if not cv2.imwrite(str(partial / OVERLAY_FILE), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)):
-            raise OSError(f"{OVERLAY_FILE} could not be written")
+        _, encoded = cv2.imencode(Path(OVERLAY_FILE).suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        (partial / OVERLAY_FILE).write_bytes(encoded.tobytes())  # says why, where OpenCV only says no
 
 
 def summary_json(record: RunRecord, measurement: Measurement, *, image_name: str, sha256: str) -> str:

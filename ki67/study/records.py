@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from db import queries
 from db.engine import Session
 from db.rows import NewResult, NewRun, OutlineRow, PictureRow, RunRow
 from ki67.atomic import write_whole_file
+from ki67.errors import StoreError
 from ki67.pipeline.artifacts import load_run, save_run
 from ki67.pipeline.measure import measure
 from ki67.pipeline.outlines import CORNER_OFFSET_PX, check_outline_meets, parse_outline
@@ -28,7 +30,7 @@ from ki67.study import codec, files
 from ki67.study.cases import place_in_case
 from ki67.study.codec import RunSettings
 from ki67.study.people import Person, require
-from ki67.study.pictures import add_file, find_picture
+from ki67.study.pictures import StoredPicture, add_file, find_picture
 from ki67.study.workplace import Workplace, disk_faults, transaction
 from ki67.types import Measurement, Parameters, RunRecord, Site
 
@@ -228,34 +230,78 @@ def store_score(
     """
     require(person, "coordinator", doing="store results")
     stored = add_file(workplace, person, picture, synthetic=synthetic)
-    row = find_picture(workplace, stored.code)
-    outline = None if outline_geojson is None else keep_outline(workplace, person, row, outline_geojson)
-    settings = RunSettings(
-        pixel_size=record.pixel_size,
-        parameters=parameters or _as_asked(record.parameters),
-        seed=record.seed,
-        covered_outline=outline.sha256 if outline and use_outline else None,
-    )
-    finished = Finished(
-        picture=row,
-        settings=settings,
-        record=record,
-        measurement=measurement,
-        model_set=model_set,
-        outline=outline,
-        use_outline=use_outline,
-    )
+    with _as_before_on_failure(workplace, stored):
+        row = find_picture(workplace, stored.code)
+        outline = None if outline_geojson is None else keep_outline(workplace, person, row, outline_geojson)
+        settings = RunSettings(
+            pixel_size=record.pixel_size,
+            parameters=parameters or _as_asked(record.parameters),
+            seed=record.seed,
+            covered_outline=outline.sha256 if outline and use_outline else None,
+        )
+        finished = Finished(
+            picture=row,
+            settings=settings,
+            record=record,
+            measurement=measurement,
+            model_set=model_set,
+            outline=outline,
+            use_outline=use_outline,
+        )
+        return _store_in_case(
+            workplace, person, finished, case_code=case_code, site=site, error_model=error_model
+        )
+
+
+@contextmanager
+def _as_before_on_failure(workplace: Workplace, stored: StoredPicture) -> Iterator[None]:
+    """Takes a picture that came with the run out of the store again when the block raises."""
+    try:
+        yield
+    except BaseException:
+        if not stored.known:
+            with suppress(StoreError):  # the first fault is the one to be said
+                _take_back(workplace, stored.code)
+        raise
+
+
+def _take_back(workplace: Workplace, code: str) -> None:
+    row = find_picture(workplace, code)
     with transaction(workplace) as session:
+        gone = queries.take_back_picture(session, picture_id=row.id)
+    if gone:
+        files.remove(files.picture_folder(workplace.home, code))
+
+
+def _store_in_case(
+    workplace: Workplace,
+    person: Person,
+    finished: Finished,
+    *,
+    case_code: str | None,
+    site: Site,
+    error_model: dict[str, Any] | None,
+) -> StoredResult:
+    """Puts run and result into the store, unless they are there, and the picture into its case with them."""
+    row = finished.picture
+    cases: list[str] = []
+
+    def place(session: Session, _: str = "") -> None:
         author = queries.person_id(session, person.code, sorted(person.roles))
         case = place_in_case(session, row, case_code=case_code, patient_code=None, site=site, author=author)
+        cases.append(case.code)
+
+    with transaction(workplace) as session:
         known = queries.result_by_key(session, finished.result_key)
         run = queries.run_by_key(session, finished.run_key)
+        if known is not None:
+            place(session)
     if known is not None:
-        return StoredResult(case.code, row.code, known.code, known=True)
+        return StoredResult(cases[0], row.code, known.code, known=True)
     if run is not None:
         finished = _counted_from(workplace, finished, run, error_model)
-    code = store_finished(workplace, person, finished, run_code=files.new_code("n"))
-    return StoredResult(case.code, row.code, code, known=False)
+    code = store_finished(workplace, person, finished, run_code=files.new_code("n"), confirm=place)
+    return StoredResult(cases[0], row.code, code, known=False)
 
 
 def _counted_from(
