@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
+from streamlit.delta_generator import DeltaGenerator
 
 from ki67 import charts_limits
 from ki67.charts import Mode
@@ -19,11 +20,12 @@ def limits(
     view: AgreementView,
     compared: Sequence[Comparison],
     material: StudyMaterial,
+    menu: DeltaGenerator,
     *,
     key: str,
     beside: Comparison | None = None,
 ) -> None:
-    """A panel for each comparison; `beside` has its limits at the level only."""
+    """A panel for each comparison; `beside` has its limits at the level only; `menu` takes the export."""
 
     def draw(mode: Mode) -> go.Figure:
         panels = [agreement_drawn.panel_of(view, each) for each in compared]
@@ -42,10 +44,11 @@ def limits(
             click=lambda code: _study_parts.case_dialog(material, code),
         ),
         key=key,
+        menu=menu,
     )
 
 
-def scatter(view: AgreementView, material: StudyMaterial) -> None:
+def scatter(view: AgreementView, material: StudyMaterial, menu: DeltaGenerator) -> None:
     """Algorithm over panel with identity and regression."""
     shown = view.scatter
     if shown is None:
@@ -73,6 +76,7 @@ def scatter(view: AgreementView, material: StudyMaterial) -> None:
             click=lambda code: _study_parts.case_dialog(material, code),
         ),
         key="scatter",
+        menu=menu,
     )
 
 

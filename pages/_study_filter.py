@@ -40,7 +40,7 @@ def show() -> StudyMaterial | None:
             everything = _gathered(study.code, Selection())
             chosen = _choices(everything) if everything.methods else None
         found = _gathered(study.code, chosen) if chosen else everything
-        st.markdown(f":gray[{size_line(found)}]", width="content")
+        st.caption(size_line(found), width="content")
     if chosen is None:
         _study_parts.no_readings(study)
         return None

@@ -99,11 +99,18 @@ def counted(number: int, noun: str) -> str:
     return f"{numbers.count(number)} {noun}{'' if number == 1 else 's'}"
 
 
-@st.fragment
-def plot(shown: Plot, *, key: str) -> None:
-    """The figure with its *Export* menu; a click on a point calls `shown.click`, without a rerun."""
-    with st.container(horizontal=True, horizontal_alignment="right"):
+def plot(shown: Plot, *, key: str, menu: DeltaGenerator | None = None) -> None:
+    """The figure with its *Export* menu; a click on a point calls `shown.click`, without a rerun.
+
+    `menu`: the row of controls above, at whose end the menu stands; None: a row of its own.
+    """
+    with menu or st.container(horizontal=True, horizontal_alignment="right"):
         _export_menu(shown, key)
+    _figure(shown, key)
+
+
+@st.fragment
+def _figure(shown: Plot, key: str) -> None:
     clicked = f"{key}_clicked"
     state = st.plotly_chart(
         shown.draw(_shell.mode()),
@@ -135,6 +142,7 @@ def _clicked(state: object) -> str | None:
     return None
 
 
+@st.fragment
 def _export_menu(shown: Plot, key: str) -> None:
     menu = st.popover(
         "Export", icon=":material/download:", type="tertiary", on_change="rerun", key=f"{key}_export"

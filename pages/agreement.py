@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ki67.errors import Ki67Error
 from ki67.study import agreement, agreement_words
@@ -32,14 +33,14 @@ def show() -> None:
     if material is None:
         return
     answer_place = st.container()
-    shown = _controls(material)
+    shown, menu = _controls(material)
     question = _question(material)
     _study_parts.plan_badge(head.badges, material, primary=_is_primary(material, question))
     _report_button.show(head.actions, material)
     view = _view(_study_filter.fingerprint(material), question, material)
     with answer_place:
         _answer(view, material)
-    _body(shown, view, material)
+    _body(shown, view, material, menu)
     _study_parts.statistics(
         lambda: agreement.every_statistic(material, question),
         key="agreement",
@@ -66,14 +67,14 @@ def _answer(view: AgreementView, material: StudyMaterial) -> None:
     _study_parts.warnings(view.warnings)
 
 
-def _controls(material: StudyMaterial) -> str:
-    """Which plot; beside it the reader compared, the level and the scale."""
+def _controls(material: StudyMaterial) -> tuple[str, DeltaGenerator]:
+    """Which plot, and the row of what belongs to it: the reader compared, the level and the scale."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         shown = st.segmented_control(
             "Plot", (ONE_READER, PANEL, SCATTER), default=ONE_READER, required=True, key="view",
             label_visibility="collapsed", bind="query-params",
         )  # fmt: skip
-        with st.container(horizontal=True, vertical_alignment="center", width="content"):
+        with st.container(horizontal=True, vertical_alignment="center", width="content") as menu:
             if shown == PANEL:
                 st.selectbox(
                     "Compare a reader", material.readers, key="compared", width=180, index=None,
@@ -88,7 +89,7 @@ def _controls(material: StudyMaterial) -> str:
                     "Told at an index of, %", min_value=0.1, max_value=100.0, value=None, step=1.0,
                     key="level", placeholder="20", format="%.4g", bind="query-params",
                 )  # fmt: skip
-    return shown or ONE_READER
+    return shown or ONE_READER, menu
 
 
 def _question(material: StudyMaterial) -> Question:
@@ -108,13 +109,13 @@ def _is_primary(material: StudyMaterial, question: Question) -> bool:
     return whole and material.method == material.plan.method and question.scale in (None, material.plan.scale)
 
 
-def _body(shown: str, view: AgreementView, material: StudyMaterial) -> None:
-    """The chosen plot and its table."""
+def _body(shown: str, view: AgreementView, material: StudyMaterial, menu: DeltaGenerator) -> None:
+    """The chosen plot and its table; `menu` takes the plot's export."""
     if shown == SCATTER:
         if view.scatter is None:
             _study_parts.missing("A scatter needs results of the algorithm and a reading of the same case.")
             return
-        _agreement_plots.scatter(view, material)
+        _agreement_plots.scatter(view, material, menu)
         _agreement_tables.figures(agreement_words.scatter_rows(view.scatter))
         st.markdown(agreement_words.proportional_sentence(view.scatter))
         return
@@ -123,7 +124,7 @@ def _body(shown: str, view: AgreementView, material: StudyMaterial) -> None:
         if not compared:
             _study_parts.missing("A panel needs two readers and results of the algorithm.")
             return
-        _agreement_plots.limits(view, compared, material, key="panel")
+        _agreement_plots.limits(view, compared, material, menu, key="panel")
         _agreement_tables.comparisons(view, compared)
         _agreement_tables.closeness(_study_filter.fingerprint(material), material)
         st.caption(agreement_words.size_caption(view, compared))
@@ -132,7 +133,7 @@ def _body(shown: str, view: AgreementView, material: StudyMaterial) -> None:
     if not rows:
         _study_parts.missing("Limits need results of the algorithm, or two readers of the same cases.")
         return
-    _agreement_plots.limits(view, rows, material, key="one_reader", beside=view.panel)
+    _agreement_plots.limits(view, rows, material, menu, key="one_reader", beside=view.panel)
     _agreement_tables.comparisons(view, (*rows, *((view.panel,) if view.panel else ())))
     st.caption(f"{agreement_words.size_caption(view, rows)} {agreement_words.target_caption(view)}")
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ki67 import charts_cutoffs as charts
 from ki67 import numbers
@@ -15,7 +16,7 @@ from ki67.study import cutoffs as service
 from ki67.study.cutoff_cases import NearCases
 from ki67.study.cutoffs import ALGORITHM, PANEL, CellCase, ClassBorders, ClassView, Question
 from ki67.study.material import StudyMaterial
-from pages import _shell, _study_filter, _study_parts
+from pages import _report_button, _shell, _study_filter, _study_parts
 from pages._study_parts import Plot
 
 MATRIX, FLOW, NEAR = "Confusion matrix", "Reclassification", "Near a cut-off"
@@ -29,23 +30,24 @@ def main() -> None:
     if material is None:
         return
     _study_parts.plan_badge(head.badges, material, primary=False)
+    _report_button.show(head.actions, material)
     choices = service.class_borders(material)
     if not choices:
         _no_cutoffs(material)
         return
     answer_place = st.container()
-    kind, question = _controls(material, choices)
+    kind, question, menu = _controls(material, choices)
     view = _computed(_study_filter.fingerprint(material), question, material)
     near = _near(_study_filter.fingerprint(material), question, material) if kind == NEAR else None
     with answer_place:
         _study_parts.answer(*([cutoff_words.near_answer(near)] if near else cutoff_words.answer(view)))
         _study_parts.warnings((*view.warnings, *(near.withheld if near else ())))
     if near is not None:
-        _show_near(material, near, question)
+        _show_near(material, near, question, menu)
     elif view.table is None:
         _study_parts.missing(view.lacking)
     else:
-        _show_two(material, view, kind)
+        _show_two(material, view, kind, menu)
     _study_parts.statistics(
         partial(_statistics, _study_filter.fingerprint(material), question, material),
         key="cutoffs",
@@ -79,17 +81,19 @@ def _no_cutoffs(material: StudyMaterial) -> None:
     )
 
 
-def _controls(material: StudyMaterial, choices: tuple[ClassBorders, ...]) -> tuple[str, Question]:
-    """Which plot; beside it the classes and who is compared."""
+def _controls(
+    material: StudyMaterial, choices: tuple[ClassBorders, ...]
+) -> tuple[str, Question, DeltaGenerator]:
+    """Which plot, and the row of what belongs to it: the classes and who is compared."""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         kind = st.segmented_control(
             "Plot", (MATRIX, FLOW, NEAR), default=MATRIX, required=True, key="cutoffs_plot",
             label_visibility="collapsed", bind="query-params",
         )  # fmt: skip
-        with st.container(horizontal=True, width="content", vertical_alignment="center"):
+        with st.container(horizontal=True, width="content", vertical_alignment="center") as menu:
             borders = _borders(choices)
             if kind == NEAR:
-                return NEAR, Question(borders)
+                return NEAR, Question(borders), menu
             compared = st.selectbox(
                 "Columns", (ALGORITHM, *material.readers), key="columns", format_func=_name, width=150,
                 label_visibility="collapsed", bind="query-params",
@@ -99,7 +103,7 @@ def _controls(material: StudyMaterial, choices: tuple[ClassBorders, ...]) -> tup
                 "Rows", (PANEL, *material.readers), key="rows", format_func=_name, width=150,
                 label_visibility="collapsed", bind="query-params",
             )  # fmt: skip
-    return kind or MATRIX, Question(borders, reference or PANEL, compared or ALGORITHM)
+    return kind or MATRIX, Question(borders, reference or PANEL, compared or ALGORITHM), menu
 
 
 def _borders(choices: tuple[ClassBorders, ...]) -> ClassBorders:
@@ -116,7 +120,7 @@ def _name(code: str) -> str:
     return {ALGORITHM: "Algorithm", PANEL: "Panel"}.get(code, f"Reader {code}")
 
 
-def _show_two(material: StudyMaterial, view: ClassView, kind: str) -> None:
+def _show_two(material: StudyMaterial, view: ClassView, kind: str, menu: DeltaGenerator) -> None:
     """The counts of two as cells or as a flow, with the table that belongs to it."""
     table = view.table
     if table is None:
@@ -150,6 +154,7 @@ def _show_two(material: StudyMaterial, view: ClassView, kind: str) -> None:
             click=partial(_open_cell, material, view) if is_matrix else None,
         ),
         key=f"cutoffs_{kind}",
+        menu=menu,
     )
     rows = (*view.kappas, *view.among_readers) if is_matrix else view.moves
     frame = pd.DataFrame(cutoff_words.rows(rows), columns=cutoff_words.COLUMNS)
@@ -195,11 +200,11 @@ def _cell(view: ClassView, cases: tuple[CellCase, ...], row: int, column: int) -
     )
 
 
-def _show_near(material: StudyMaterial, near: NearCases, question: Question) -> None:
+def _show_near(material: StudyMaterial, near: NearCases, question: Question, menu: DeltaGenerator) -> None:
     """The cases near a cut-off with the probability of each side."""
     if not near.rows:
         return
-    _near_plot(material, near, question)
+    _near_plot(material, near, question, menu)
     frame = pd.DataFrame(cutoff_words.near_rows(near), columns=cutoff_words.NEAR_COLUMNS)
     st.dataframe(
         frame,
@@ -214,7 +219,7 @@ def _show_near(material: StudyMaterial, near: NearCases, question: Question) -> 
     )
 
 
-def _near_plot(material: StudyMaterial, near: NearCases, question: Question) -> None:
+def _near_plot(material: StudyMaterial, near: NearCases, question: Question, menu: DeltaGenerator) -> None:
     spans: dict[str, charts.Span] = {}
     for row in near.rows:
         sampling, total = row.case.sampling, row.total
@@ -241,6 +246,7 @@ def _near_plot(material: StudyMaterial, near: NearCases, question: Question) -> 
             click=partial(_study_parts.case_dialog, material),
         ),
         key="cutoffs_near",
+        menu=menu,
     )
 
 

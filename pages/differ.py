@@ -12,7 +12,7 @@ from ki67 import numbers
 from ki67.study import differences as service
 from ki67.study.differences import Differences, PartShare, Split
 from ki67.study.material import StudyMaterial
-from pages import _shell, _study_filter, _study_parts, _where
+from pages import _report_button, _shell, _study_filter, _study_parts, _where
 from pages._study_parts import Plot
 
 NAMES = {"region": "Region", "tumor mask": "Tumor mask", "calls": "Calls"}
@@ -25,6 +25,7 @@ def main() -> None:
     if material is None:
         return
     _study_parts.plan_badge(head.badges, material, primary=False)
+    _report_button.show(head.actions, material)
     if not material.algorithm:
         _study_parts.answer("No tumor of this study has a result of the algorithm yet.")
         _study_parts.missing("Score the pictures of its cases; a case is known by its case code.")

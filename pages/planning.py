@@ -183,7 +183,8 @@ def _study_method(design: StudyDesign) -> list[tuple[str, str]]:
             "SDs of the natural logarithm",
             f"tumors {design.case_sd:g}, readers {design.reader_sd:g}, reader and tumor "
             f"{design.case_reader_sd:g}, same reader again {design.residual_sd:g}, algorithm "
-            f"{design.algorithm_sd:g}; bias of the algorithm {design.algorithm_bias:g}",
+            f"{design.algorithm_sd:g}; bias of the algorithm "
+            f"{numbers.decimal(design.algorithm_bias, decimals=2)}",
         ),
         ("Median index", f"{design.median_percent:g} %"),
         ("Statistics", "Those of the pages Agreement, Variability and Cut-offs, on log2(index + 0.1)"),

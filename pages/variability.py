@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ki67 import charts_variability as charts
 from ki67 import numbers
@@ -62,14 +63,14 @@ def _statistics(key: str, _material: StudyMaterial) -> Sequence[estimate_words.E
 
 
 def _show_plot(material: StudyMaterial, view: Variability) -> None:
-    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom"):
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
         kind = st.segmented_control(
             "Plot", PLOTS, default=ALL, required=True, key="plot", label_visibility="collapsed",
             bind="query-params",
         )  # fmt: skip
         log, focus = False, None
-        if kind == ALL:
-            with st.container(horizontal=True, width="content", vertical_alignment="bottom"):
+        with st.container(horizontal=True, width="content", vertical_alignment="center") as menu:
+            if kind == ALL:
                 scale = st.segmented_control(
                     "Scale", ("Linear", "Log"), default="Linear", required=True, key="scale",
                     label_visibility="collapsed", bind="query-params",
@@ -82,19 +83,26 @@ def _show_plot(material: StudyMaterial, view: Variability) -> None:
     name = f"{material.study.code}-variability"
     note = f"n = {numbers.count(len(view.cases))} tumors, {numbers.count(len(view.readers))} readers"
     if kind == SHARES:
-        _show_shares(view, name, note)
+        _show_shares(view, name, note, menu)
     elif kind == BIAS:
-        _show_biases(view, name, note)
+        _show_biases(view, name, note, menu)
     elif kind == HEAT:
-        _show_heat(material, view, name, note)
+        _show_heat(view, name, note, menu)
     elif kind == SPREAD:
-        _show_spread(material, view, name, note)
+        _show_spread(material, view, name, note, menu)
     else:
-        _show_columns(material, view, name, note, log=log, focus=focus)
+        _show_columns(material, view, name, note, menu, log=log, focus=focus)
 
 
 def _show_columns(
-    material: StudyMaterial, view: Variability, name: str, note: str, *, log: bool, focus: str | None
+    material: StudyMaterial,
+    view: Variability,
+    name: str,
+    note: str,
+    menu: DeltaGenerator,
+    *,
+    log: bool,
+    focus: str | None,
 ) -> None:
     shown = variability_drawn.columns_of(view)
     rows = [("case", "reader", "session", "percent")]
@@ -109,10 +117,11 @@ def _show_columns(
             click=partial(_study_parts.case_dialog, material),
         ),
         key="variability_columns",
+        menu=menu,
     )
 
 
-def _show_shares(view: Variability, name: str, note: str) -> None:
+def _show_shares(view: Variability, name: str, note: str, menu: DeltaGenerator) -> None:
     if not view.shares:
         _study_parts.missing(view.shares_note)
         return
@@ -136,12 +145,13 @@ def _show_shares(view: Variability, name: str, note: str) -> None:
             ],
         ),
         key="variability_shares",
+        menu=menu,
     )  # fmt: skip
     if view.shares_note:
         _study_parts.missing(view.shares_note)
 
 
-def _show_biases(view: Variability, name: str, note: str) -> None:
+def _show_biases(view: Variability, name: str, note: str, menu: DeltaGenerator) -> None:
     if not view.biases:
         _study_parts.missing("Needs two readers who read the same tumors.")
         return
@@ -162,10 +172,11 @@ def _show_biases(view: Variability, name: str, note: str) -> None:
             ],
         ),
         key="variability_bias",
+        menu=menu,
     )
 
 
-def _show_heat(material: StudyMaterial, view: Variability, name: str, note: str) -> None:
+def _show_heat(view: Variability, name: str, note: str, menu: DeltaGenerator) -> None:
     _study_parts.plot(
         Plot(
             name=f"{name}-heat",
@@ -184,10 +195,13 @@ def _show_heat(material: StudyMaterial, view: Variability, name: str, note: str)
             ],
         ),
         key="variability_heat",
+        menu=menu,
     )
 
 
-def _show_spread(material: StudyMaterial, view: Variability, name: str, note: str) -> None:
+def _show_spread(
+    material: StudyMaterial, view: Variability, name: str, note: str, menu: DeltaGenerator
+) -> None:
     _study_parts.plot(
         Plot(
             name=f"{name}-spread",
@@ -202,6 +216,7 @@ def _show_spread(material: StudyMaterial, view: Variability, name: str, note: st
             click=partial(_study_parts.case_dialog, material),
         ),
         key="variability_spread",
+        menu=menu,
     )
 
 

@@ -94,7 +94,7 @@ def test_cases_stand_in_the_cell_of_the_panel_median_and_the_algorithm_with_bord
         "The algorithm and the panel median put **4 of 7 tumors** into the same class (57.1 %, 18.4–90.1); "
         "the algorithm puts 1 higher, 2 lower."
     )
-    assert second.startswith("Cohen’s kappa **0.36 (")
+    assert second.startswith("Cohen’s kappa **0.36** (")
     assert "Between readers Fleiss’ kappa" in second
 
 

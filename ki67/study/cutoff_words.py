@@ -136,7 +136,8 @@ def method_rows(view: ClassView, material: StudyMaterial) -> list[tuple[str, str
         ),
         (
             "Kappas of two",
-            "Cohen 1960 and 1968, limits by Fleiss, Cohen and Everitt 1969, not cut at 1; these readers only",
+            "Cohen 1960 and 1968, limits by Fleiss, Cohen and Everitt 1969, shown up to 1, uncut under All "
+            "statistics; these readers only",
         ),
         (
             "Kappas of the readers",
@@ -161,7 +162,7 @@ def _second(view: ClassView) -> str:
     if kappa.value is None:
         first = f"Cohen’s kappa is undefined: {_lower(kappa.message)}"
     else:
-        first = f"Cohen’s kappa **{_with_limits(kappa)}**, for these readers."
+        first = f"Cohen’s kappa {_with_limits(kappa, strong=True)}, for these readers."
     return f"{first} {_readers_sentence(view)}".rstrip()
 
 
@@ -179,17 +180,18 @@ def _readers_sentence(view: ClassView) -> str:
     return f"Between readers Fleiss’ kappa {_with_limits(fleiss)}, for {whom}."
 
 
-def _with_limits(estimate: Estimate) -> str:
+def _with_limits(estimate: Estimate, *, strong: bool = False) -> str:
     text = numbers.decimal(float(estimate.value or 0.0), decimals=2)
+    text = f"**{text}**" if strong else text
     if estimate.ci_low is None or estimate.ci_high is None:
         return text
     return f"{text} ({_span(estimate.ci_low, estimate.ci_high)})"
 
 
 def _span(low: float, high: float) -> str:
-    """ "0.51–0.98"; with a negative end "−0.10 to 0.40"."""
+    """ "0.51–0.98", with a negative end "−0.10 to 0.40"; no coefficient of agreement is above 1."""
     between = " to " if low < 0 else "–"
-    return between.join(numbers.decimal(end, decimals=2) for end in (low, high))
+    return between.join(numbers.decimal(min(end, 1.0), decimals=2) for end in (low, high))
 
 
 def _value(row: Row) -> str:

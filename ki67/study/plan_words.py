@@ -74,4 +74,4 @@ def changes(earlier: AnalysisPlan | None, plan: AnalysisPlan) -> str:
 def _said(value: object) -> str:
     if value is None or value == "":
         return "not set"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}".replace("-", "−") if isinstance(value, float) else str(value)
