@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, func, insert, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Row, Select, exists, func, insert, select
+from sqlalchemy.orm import Session, aliased, contains_eager, joinedload
 
-from db.queries import case_row, now, picture_row
-from db.rows import PictureRow
-from db.study_rows import ImportRow, NewReadingRow, PlanRow, ReadingRow, StudyCaseRow, StudyRow
+from db.queries import case_row, now, picture_row, result_row
+from db.rows import PictureRow, ResultRow
+from db.study_rows import (
+    ImportRow,
+    NewReadingRow,
+    PlanRow,
+    ReadingRow,
+    ReadingValueRow,
+    StudyCaseRow,
+    StudyRow,
+)
 from db.study_tables import Reading, ReadingImport, Study, StudyCase, StudyPlan
-from db.tables import Case, Person, Picture, Result
+from db.tables import Case, Person, Picture, Result, Run
 
 
 def add_study(
@@ -175,6 +183,59 @@ def current_readings(session: Session, study_id: int) -> list[ReadingRow]:
         & (Reading.version == newest.c.version),
     )
     return [_reading_row(row) for row in session.execute(chosen)]
+
+
+def reading_values(session: Session, study_id: int) -> list[ReadingValueRow]:
+    """What an analysis takes of every reading that holds, in the order of entry; without withdrawn ones."""
+    newer, reader = aliased(Reading), aliased(Person)
+    superseded = exists().where(
+        newer.study_id == Reading.study_id,
+        newer.case_id == Reading.case_id,
+        newer.reader_id == Reading.reader_id,
+        newer.session == Reading.session,
+        newer.replicate == Reading.replicate,
+        newer.method == Reading.method,
+        newer.version > Reading.version,
+    )
+    chosen = (
+        select(
+            Case.code,
+            Case.patient_code,
+            reader.code,
+            Reading.session,
+            Reading.replicate,
+            Reading.method,
+            Reading.value_percent,
+        )
+        .join(Case, Reading.case_id == Case.id)
+        .join(reader, Reading.reader_id == reader.id)
+        .where(Reading.study_id == study_id, Reading.state != "withdrawn", ~superseded)
+        .order_by(Reading.id)
+    )
+    return [ReadingValueRow(*row) for row in session.execute(chosen)]
+
+
+def results_of_study(session: Session, study_id: int) -> dict[int, list[ResultRow]]:
+    """The results of each case of a study (by its row), newest run first, then newest result first."""
+    query = (
+        select(Result)
+        .join(Result.run)
+        .join(Run.picture)
+        .join(StudyCase, StudyCase.case_id == Picture.case_id)
+        .where(StudyCase.study_id == study_id)
+        .order_by(Run.id.desc(), Result.id.desc())
+        .options(
+            contains_eager(Result.run).contains_eager(Run.picture),
+            joinedload(Result.outline),
+            joinedload(Result.person),
+        )
+    )
+    found: dict[int, list[ResultRow]] = {}
+    for each in session.scalars(query):
+        row = result_row(each)
+        if row.picture.case is not None:
+            found.setdefault(row.picture.case.id, []).append(row)
+    return found
 
 
 def every_reading(session: Session, study_id: int) -> list[ReadingRow]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from db.rows import CaseRow
 
@@ -82,6 +82,18 @@ class ReadingRow:
     import_code: str | None
     person_code: str
     created_at: datetime
+
+
+class ReadingValueRow(NamedTuple):
+    """What an analysis takes of a reading; `value_percent` None: not assessable."""
+
+    case_code: str
+    patient_code: str
+    reader_code: str
+    session: str
+    replicate: str
+    method: str
+    value_percent: float | None
 
 
 @dataclass(frozen=True)

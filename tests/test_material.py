@@ -9,7 +9,14 @@ import pytest
 from ki67.errors import NotAllowed, StoreError
 from ki67.study.material import Selection, StudyMaterial, gather
 from ki67.study.plans import AnalysisPlan, save_plan
-from ki67.study.readings import ALGORITHM, NewReading, ReadingKey, enter_readings
+from ki67.study.readings import (
+    ALGORITHM,
+    NewReading,
+    ReadingKey,
+    change_reading,
+    enter_readings,
+    withdraw_reading,
+)
 from ki67.study.studies import create_study, exclude_case
 from ki67.study.workplace import Workplace
 from tests.pages_store import add_result
@@ -124,3 +131,24 @@ def test_patients_come_with_their_cases_and_a_reader_gets_nothing(workplace: Wor
         gather(workplace, READER, study)
     with pytest.raises(StoreError, match="There is no study S2"):
         gather(workplace, ANALYST, "S2")
+
+
+def test_a_changed_reading_counts_once_with_its_last_value_and_a_withdrawn_one_not(
+    workplace: Workplace, study: str
+) -> None:
+    key = ReadingKey("T1", "O1")
+    for value in (14.0, 15.0):
+        change_reading(workplace, LOCAL, study, NewReading(key, value), reason="a slip")
+    withdraw_reading(workplace, LOCAL, study, ReadingKey("T2", "O1"), reason="the wrong slide")
+    withdraw_reading(workplace, LOCAL, study, ReadingKey("T1", "O1", method="hot spot"), reason="not asked")
+    material = gather(workplace, ANALYST, study)
+    assert sorted(value_of(material, "T1", "O1")) == [11.0, 15.0]
+    assert value_of(material, "T2", "O1") == [21.0]
+    assert material.methods == ("global",)
+
+
+def test_results_are_taken_from_the_cases_of_the_study_alone(
+    workplace: Workplace, study: str, tmp_path: Path
+) -> None:
+    add_result(workplace, tmp_path, case_code="T9", site="breast", positive=10, negative=490, seed=4)
+    assert [each.case_code for each in gather(workplace, ANALYST, study).algorithm] == ["T1", "T2"]

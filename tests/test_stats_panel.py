@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from ki67.stats.concordance import lin_ccc
 from ki67.stats.forms import AlgorithmAndReaders, Pairs
 from ki67.stats.interchange import STATISTICS, against_margin, interchange, interchangeability
 from ki67.stats.panel import in_points, panel_bias, panel_ccc, panel_loa
-from ki67.stats.panel_table import tabulate
+from ki67.stats.panel_table import PanelTable, tabulate
 from ki67.stats.single_reader import reader_reader_loa, single_reader_bias, single_reader_loa
 from ki67.stats.two_way import mean_squares
 from tests.golden.__main__ import check
@@ -263,3 +264,25 @@ def test_every_golden_row_of_the_form_holds():
     assert len(ours) >= 7
     assert all((row["form"], row["statistic"], row["variant"]) in STATISTICS for row in ours)
     assert [line for line in (check(row, GOLDEN) for row in ours) if line] == []
+
+
+@pytest.mark.parametrize("readers", [2, 5, 6])
+def test_the_panel_without_a_reader_is_the_median_of_the_others(readers: int) -> None:
+    rng = np.random.default_rng(readers)
+    readings = np.round(rng.uniform(0, 20, (40, readers)))  # many ties
+    full = PanelTable(
+        tuple(f"T{case}" for case in range(40)),
+        tuple(f"O{reader}" for reader in range(readers)),
+        readings[:, 0],
+        readings,
+        np.arange(40),
+    )
+    gaps = readings.copy()
+    gaps[3, 1] = gaps[7, 0] = np.nan
+    for table in (full, replace(full, readings=gaps, computed={})):
+        for reader in range(readers):
+            others = np.delete(table.readings, reader, axis=1)
+            read = [row[np.isfinite(row)] for row in others]
+            expected = np.array([np.median(row) if row.size else np.nan for row in read])
+            assert np.array_equal(table.panel_without(reader, "median"), expected, equal_nan=True)
+            assert table.panel_without(reader, "mean")[0] == pytest.approx(others[0].mean())

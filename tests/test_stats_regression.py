@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -166,6 +167,26 @@ def test_the_intercepts_limits_are_crossed() -> None:
     slope, intercept = (passing_bablok(pefr(), which=which) for which in ("slope", "intercept"))
     assert intercept.ci_low == pytest.approx(np.median(pefr().y - (slope.ci_high or 0) * pefr().x))
     assert intercept.ci_high == pytest.approx(np.median(pefr().y - (slope.ci_low or 0) * pefr().x))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [30, 302])
+def test_points_that_mix_evenly_along_the_line_speak_for_it_without_a_warning(size: int) -> None:
+    x = np.arange(1.0, size + 1)
+    even = linearity(pairs_of(x, x + np.where(np.arange(size) % 2, 0.3, -0.3)))
+    assert even.p.value == pytest.approx(1, abs=1e-6)
+    assert even.cusum_max.value is not None
+    assert even.cusum_max.value < 2
+
+
+def test_lines_of_one_table_share_their_slopes_and_a_changed_one_has_its_own() -> None:
+    pairs = similar_pairs(20, seed=1)
+    slope = passing_bablok(pairs, which="slope")
+    assert passing_bablok(pairs, which="slope") == slope
+    curved = replace(pairs, y=pairs.y**2)
+    afresh = Pairs(pairs.cases, pairs.x, pairs.y**2)
+    assert passing_bablok(curved, which="slope") == passing_bablok(afresh, which="slope")
+    assert passing_bablok(curved, which="slope") != slope
 
 
 def test_limits_beyond_the_slopes_of_few_cases_are_undefined() -> None:

@@ -124,6 +124,10 @@ def test_overall_ccc_at_the_edges() -> None:
     two = overall_ccc(matrix(np.array([[1.0, 2.0], [3.0, 5.0]])))
     assert two.value is not None
     assert (two.ci_low, two.reason) == (None, "too_few")
+    alone = np.full((5, 3), 7.3)
+    alone[2] = [1.0, 2.0, 4.0]  # without this case nothing varies: 0/0, so no limits
+    assert overall_ccc(matrix(alone)).value is not None
+    assert overall_ccc(matrix(alone)).ci_low is None
     apart = overall_ccc(matrix(np.array([[20.0, 1.0], [20.0, 5.0], [20.0, 9.0]])))
     assert apart.value == pytest.approx(0)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +14,24 @@ Reals = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Per case x (reference or first) and y (test or second), n values each; NaN is missing."""
+    """Per case x (reference or first) and y (test or second), n values each; NaN is missing.
+
+    `computed` keeps what several statistics of one table share.
+    """
 
     cases: tuple[str, ...]
     x: Reals
     y: Reals
+    computed: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def complete(self) -> Pairs:
-        """Only the cases that have both."""
-        keep = np.isfinite(self.x) & np.isfinite(self.y)
-        return Pairs(tuple(np.array(self.cases, object)[keep]), self.x[keep], self.y[keep])
+        """Only the cases that have both; asked again, the same."""
+        if "complete" not in self.computed:
+            keep = np.isfinite(self.x) & np.isfinite(self.y)
+            cases = tuple(np.array(self.cases, object)[keep])
+            self.computed["complete"] = Pairs(cases, self.x[keep], self.y[keep])
+        found: Pairs = self.computed["complete"]
+        return found
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def _aimed(estimate: Estimate, two_way: bool) -> Estimate:
 
 def _others(table: PanelTable, place: int, reference: str) -> tuple[Reals, np.ndarray]:
     """The panel without one reader, and the cases that he and it have."""
-    others = table.without(place).panel(reference)
+    others = table.panel_without(place, reference)
     return others, np.asarray(np.isfinite(others) & np.isfinite(table.readings[:, place]))
 
 

@@ -8,6 +8,7 @@ used: memory grows with the square of n (1,000 cases: half a million slopes).
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +22,6 @@ from ki67.stats.blank import Blank, Compute, entry, paired
 from ki67.stats.estimate import Estimate, Form
 from ki67.stats.forms import Pairs, Reals
 
-Places = npt.NDArray[np.intp]
 Coefficient = Literal["intercept", "slope"]
 _VERTICAL = "Too many cases share a reading: the median slope is vertical."
 _TIE = 1e-12  # relative: differences this small are 0, slopes this near −1 are −1
@@ -131,7 +131,9 @@ def linearity(pairs: Pairs) -> LinearityTest:
         return LinearityTest(
             blank.undefined("zero_variance", message), p_blank.undefined("zero_variance", message)
         )
-    test = stats.ks_2samp(above, below, method="exact" if used.x.size <= 2000 else "asymp")
+    with warnings.catch_warnings():  # where rounding takes the exact probability above 1, it is asymptotic
+        warnings.simplefilter("ignore", RuntimeWarning)
+        test = stats.ks_2samp(above, below, method="exact" if used.x.size <= 2000 else "asymp")
     largest = math.sqrt(above.size * below.size) * float(test.statistic)
     return LinearityTest(blank.filled(largest), p_blank.filled(float(test.pvalue)))
 
@@ -157,49 +159,62 @@ def _undefined(used: Pairs, blank: Blank) -> Estimate | None:
 
 def _slopes(used: Pairs) -> Reals:
     """All slopes between two cases but those of identical pairs; dx = 0 is +∞."""
-    i, j = np.triu_indices(used.x.size, 1)
-    dx, dy = _difference(used.x, i, j), _difference(used.y, i, j)
+    if "slopes" not in used.computed:
+        used.computed["slopes"] = _all_slopes(used)
+    found: Reals = used.computed["slopes"]
+    return found
+
+
+def _all_slopes(used: Pairs) -> Reals:
+    above = np.triu(np.ones((used.x.size, used.x.size), bool), 1)
+    (dx, x_size), (dy, y_size) = _difference(used.x, above), _difference(used.y, above)
     kept = (dx != 0) | (dy != 0)
-    dx, dy = dx[kept], dy[kept]
+    dx, dy, size = dx[kept], dy[kept], np.maximum(x_size, y_size)[kept]
     upright = dx == 0
     slopes: Reals = np.divide(dy, dx, out=np.full(dx.size, np.inf), where=~upright)
-    scale = np.maximum(_larger(used.x, i, j), _larger(used.y, i, j))[kept]
-    slopes[~upright & (np.abs(dx + dy) <= _TIE * scale)] = -1.0
+    slopes[~upright & (np.abs(dx + dy) <= _TIE * size)] = -1.0
     return slopes
 
 
-def _difference(values: Reals, i: Places, j: Places) -> Reals:
-    d: Reals = values[j] - values[i]
-    d[np.abs(d) <= _TIE * _larger(values, i, j)] = 0.0
-    return d
-
-
-def _larger(values: Reals, i: Places, j: Places) -> Reals:
+def _difference(values: Reals, above: npt.NDArray[np.bool_]) -> tuple[Reals, Reals]:
+    """Later minus earlier value of each two cases, row by row, and the larger of their absolute values."""
+    d: Reals = (values[None, :] - values[:, None])[above]
     size = np.abs(values)
-    larger: Reals = np.maximum(size[i], size[j])
-    return larger
+    larger: Reals = np.maximum(size[None, :], size[:, None])[above]
+    d[np.abs(d) <= _TIE * larger] = 0.0
+    return d, larger
 
 
 def _fit_1983(used: Pairs, *, alpha: float) -> _Fit1983 | None:
+    """The fit of one table, kept with it."""
+    key = ("Passing–Bablok", alpha)
+    if key not in used.computed:
+        used.computed[key] = _fitted_1983(used, alpha=alpha)
+    found: _Fit1983 | None = used.computed[key]
+    return found
+
+
+def _fitted_1983(used: Pairs, *, alpha: float) -> _Fit1983 | None:
     slopes = _slopes(used)
-    slopes = np.sort(slopes[slopes != -1.0])
+    slopes = slopes[slopes != -1.0]
     n, count = used.x.size, slopes.size
     if count == 0:
         return None
-    shift = int(np.searchsorted(slopes, -1.0))  # K: slopes below −1
-
-    def ranked(rank: int) -> float:
-        return float(slopes[rank - 1]) if 1 <= rank <= count else math.nan
-
-    if count % 2:
-        slope = ranked((count + 1) // 2 + shift)
-    else:
-        slope = (ranked(count // 2 + shift) + ranked(count // 2 + 1 + shift)) / 2
+    shift = int((slopes < -1.0).sum())  # K
     c = float(stats.norm.ppf(1 - alpha / 2)) * math.sqrt(n * (n - 1) * (2 * n + 5) / 18)
     m1 = round((count - c) / 2)
+    middle, low, high = (count + 1) // 2 + shift, m1 + shift, count - m1 + 1 + shift
+    wanted = (middle, middle + 1, low, high)
+    places = sorted({rank - 1 for rank in wanted if 1 <= rank <= count})
+    ordered = np.partition(slopes, places) if places else slopes
+
+    def ranked(rank: int) -> float:
+        return float(ordered[rank - 1]) if 1 <= rank <= count else math.nan
+
+    slope = ranked(middle) if count % 2 else (ranked(middle) + ranked(middle + 1)) / 2
     if m1 < 1:
         return _Fit1983(used, slope, math.nan, math.nan)
-    return _Fit1983(used, slope, ranked(m1 + shift), ranked(count - m1 + 1 + shift))
+    return _Fit1983(used, slope, ranked(low), ranked(high))
 
 
 STATISTICS: Mapping[tuple[Form, str, str], Compute] = {

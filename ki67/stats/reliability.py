@@ -202,8 +202,7 @@ def overall_ccc(data: Readable, *, transform: Transform = "none", alpha: float =
         if n < 3 or abs(value) >= 1:
             limit = value if abs(value) >= 1 else None
             return value, limit, limit
-        rest = np.stack([np.delete(values, case, axis=0) for case in range(n)])
-        left_out = _ccc(rest)
+        left_out = _left_out_ccc(values)
         if np.any(~np.isfinite(left_out)) or np.any(np.abs(left_out) >= 1):
             return value, None, None
         pseudo = n * math.atanh(value) - (n - 1) * np.arctanh(left_out)
@@ -322,6 +321,27 @@ def _ccc(stack: Reals) -> Reals:
     result = np.full(below.shape, np.nan)
     np.divide(covariances, below, out=result, where=below > floor)
     return result
+
+
+def _left_out_ccc(values: Reals) -> Reals:
+    """Overall CCC of (n, k) readings, three cases or more, with each case left out in turn; NaN for 0/0.
+
+    From the moments of all cases; where next to nothing is left of them, from the readings themselves.
+    """
+    n, k = values.shape
+    centred = values - values.mean(axis=0)
+    sums = centred.sum(axis=1)
+    lost = n / (n - 1)
+    variances = (np.square(centred).sum(axis=0) - lost * np.square(centred)).sum(axis=1) / (n - 2)
+    of_sum = (np.square(sums).sum() - lost * np.square(sums)) / (n - 2)
+    means = values.mean(axis=0) - centred / (n - 1)
+    apart = k * np.square(means - means.mean(axis=1, keepdims=True)).sum(axis=1)
+    below = (k - 1) * variances + apart
+    held = below > 1e-6 * below.max()
+    left_out: Reals = np.divide(of_sum - variances, below, out=np.full(n, np.nan), where=held)
+    for case in np.flatnonzero(~held):
+        left_out[case] = _ccc(np.delete(values, case, axis=0)[None])[0]
+    return left_out
 
 
 Compute = Callable[[Readable, Mapping[str, ParamValue]], Estimate]

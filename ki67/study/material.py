@@ -8,21 +8,22 @@ readings of a reader called `algorithm` and has no results for a case takes thos
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
-from db import queries, study_queries
-from db.engine import Session
+from db import study_queries
 from db.rows import CaseRow, ResultRow
+from db.study_rows import ReadingValueRow
 from ki67.errors import StoreError
 from ki67.index import ki67_index
 from ki67.stats.analysis import Exclusion
 from ki67.stats.readings import Readings, natural_order
 from ki67.study.people import Person, require
 from ki67.study.plans import AnalysisPlan, current_plan
-from ki67.study.readings import ALGORITHM, Method, StoredReading, list_readings
+from ki67.study.readings import ALGORITHM, Method
 from ki67.study.results import CaseSummary, summarize_case
 from ki67.study.studies import Study, find_study, get_study
 from ki67.study.workplace import Workplace, reading
@@ -86,18 +87,19 @@ def gather(
     require(person, "coordinator", "analyst", doing="look at readings")
     wanted = selection or Selection()
     study = get_study(workplace, person, study_code)
-    stored = list_readings(workplace, person, study_code)
     version = current_plan(workplace, person, study_code)
     plan = version.plan if version else AnalysisPlan()
     method = wanted.method or plan.method
     with reading(workplace) as session:
         row = find_study(session, study_code)
+        stored = study_queries.reading_values(session, row.id)
         members = study_queries.study_cases(session, row.id)
         kept = [each for each in members if not each.excluded and each.case.code not in wanted.without_cases]
-        values = _algorithm_values(session, [each.case for each in kept], method, plan.model_set)
+        results = study_queries.results_of_study(session, row.id)
+    values = _algorithm_values([each.case for each in kept], results, method, plan.model_set)
     codes = {each.case.code for each in kept}
-    of_method = [each for each in stored if each.key.method == method]
-    chosen = [each for each in of_method if each.key.case_code in codes and _wanted(each, wanted)]
+    of_method = [each for each in stored if each.method == method]
+    chosen = [each for each in of_method if each.case_code in codes and _wanted(each, wanted)]
     _check(wanted, of_method)
     return StudyMaterial(
         study=study,
@@ -107,11 +109,9 @@ def gather(
         method=method,
         readings=_readings(chosen, values, {each.case.code: each.case.patient_code for each in kept}),
         algorithm=tuple(values.values()),
-        methods=tuple(sorted({each.key.method for each in stored})),
-        sessions=tuple(natural_order(each.key.session for each in of_method)),
-        readers=tuple(
-            natural_order(each.key.reader_code for each in of_method if each.key.reader_code != ALGORITHM)
-        ),
+        methods=tuple(sorted({cast(Method, each.method) for each in stored})),
+        sessions=tuple(natural_order(each.session for each in of_method)),
+        readers=tuple(natural_order(each.reader_code for each in of_method if each.reader_code != ALGORITHM)),
         cases=tuple(each.case.code for each in kept),
         exclusions=_exclusions(len(members) - len(kept), chosen, values, codes),
         selection=wanted,
@@ -130,34 +130,31 @@ def state_of(workplace: Workplace, person: Person, study_code: str) -> str:
         return repr(study_queries.study_state(session, find_study(session, study_code).id))
 
 
-def _wanted(each: StoredReading, wanted: Selection) -> bool:
-    is_algorithm = each.key.reader_code == ALGORITHM
-    if wanted.readers and not is_algorithm and each.key.reader_code not in wanted.readers:
+def _wanted(each: ReadingValueRow, wanted: Selection) -> bool:
+    is_algorithm = each.reader_code == ALGORITHM
+    if wanted.readers and not is_algorithm and each.reader_code not in wanted.readers:
         return False
-    return not wanted.sessions or is_algorithm or each.key.session in wanted.sessions
+    return not wanted.sessions or is_algorithm or each.session in wanted.sessions
 
 
-def _check(wanted: Selection, of_method: Sequence[StoredReading]) -> None:
-    known = {each.key.reader_code for each in of_method}
+def _check(wanted: Selection, of_method: Sequence[ReadingValueRow]) -> None:
+    known = {each.reader_code for each in of_method}
     strangers = [code for code in wanted.readers if code not in known]
     if strangers:
         raise StoreError(f"This study has no reader {strangers[0]}: choose from its readers.")
-    sessions = {each.key.session for each in of_method}
+    sessions = {each.session for each in of_method}
     unknown = [name for name in wanted.sessions if name not in sessions]
     if unknown:
         raise StoreError(f"This study has no session {unknown[0]}: choose from its sessions.")
 
 
 def _algorithm_values(
-    session: Session, cases: Sequence[CaseRow], method: Method, model_set: str
+    cases: Sequence[CaseRow], results: Mapping[int, Sequence[ResultRow]], method: Method, model_set: str
 ) -> dict[str, AlgorithmValue]:
+    """The cases that have a value; `results` of each case (by its row) newest first."""
     found = {}
     for case in cases:
-        rows = [
-            row
-            for row in queries.results_of_case(session, case.id)
-            if not model_set or row.run.model_set == model_set
-        ]
+        rows = [row for row in results.get(case.id, ()) if not model_set or row.run.model_set == model_set]
         if rows:
             value = _value(summarize_case(case, rows, rows[0].run.models), method, rows)
             if value is not None:
@@ -182,20 +179,19 @@ def _value(summary: CaseSummary, method: Method, rows: Sequence[ResultRow]) -> A
 
 
 def _readings(
-    chosen: Sequence[StoredReading], values: dict[str, AlgorithmValue], patients: dict[str, str]
+    chosen: Sequence[ReadingValueRow], values: dict[str, AlgorithmValue], patients: dict[str, str]
 ) -> Readings:
     rows = [
         (
-            each.key.case_code,
-            each.key.reader_code,
-            each.key.session,
-            each.key.replicate,
+            each.case_code,
+            each.reader_code,
+            each.session,
+            each.replicate,
             each.patient_code,
             each.value_percent,
         )
         for each in chosen
-        if each.value_percent is not None
-        and not (each.key.reader_code == ALGORITHM and each.key.case_code in values)
+        if each.value_percent is not None and not (each.reader_code == ALGORITHM and each.case_code in values)
     ]
     rows += [
         (code, ALGORITHM, "1", "1", patients[code], value.value_percent) for code, value in values.items()
@@ -214,17 +210,17 @@ def _readings(
 
 
 def _exclusions(
-    excluded: int, chosen: Sequence[StoredReading], values: dict[str, AlgorithmValue], codes: set[str]
+    excluded: int, chosen: Sequence[ReadingValueRow], values: dict[str, AlgorithmValue], codes: set[str]
 ) -> tuple[Exclusion, ...]:
     """What took no part, counted: cases left out, readings not assessable per reader, cases not scored."""
     found = []
     if excluded:
         found.append(Exclusion("cases", excluded, "left out by the study or by the filter"))
-    unread = Counter(each.key.reader_code for each in chosen if each.value_percent is None)
+    unread = Counter(each.reader_code for each in chosen if each.value_percent is None)
     found += [
         Exclusion(f"readings of {code}", count, "not assessable") for code, count in sorted(unread.items())
     ]
-    imported = {each.key.case_code for each in chosen if each.key.reader_code == ALGORITHM}
+    imported = {each.case_code for each in chosen if each.reader_code == ALGORITHM}
     missing = len(codes - set(values) - imported)
     if missing:
         found.append(Exclusion("cases", missing, "without a result of the algorithm"))

@@ -142,8 +142,8 @@ def variability(material: StudyMaterial) -> Variability:
         biases=reader_bias(first, grid.readers),
         heat=np.asarray((first - medians[:, None])[order].T),
         spread_cases=tuple(np.array(grid.cases, object)[several]),
-        case_means=np.array([np.nanmean(row) for row in first[several]]),
-        case_sds=np.array([np.nanstd(row, ddof=1) for row in first[several]]),
+        case_means=np.nanmean(first[several], axis=1),
+        case_sds=np.nanstd(first[several], axis=1, ddof=1),
         interchange=swap,
         interchange_verdict=None if swap is None else against_margin(swap, material.plan.margin_points),
     )
@@ -223,22 +223,25 @@ def caption(view: Variability) -> str:
 def _position(first: Reals, algorithm: Reals) -> tuple[int, int, int]:
     """Cases where the algorithm lies in the readers' range, in their middle half, and compared at all."""
     compared = np.isfinite(algorithm) & (np.isfinite(first).sum(axis=1) > 0)
-    inside = middle = 0
-    for row, value in zip(first[compared], algorithm[compared], strict=True):
-        low, lower, upper, high = np.nanpercentile(row, [0, 25, 75, 100])
-        inside += bool(low <= value <= high)
-        middle += bool(lower <= value <= upper)
-    return inside, middle, int(compared.sum())
+    if not compared.any():
+        return 0, 0, 0
+    rows, values = first[compared], algorithm[compared]
+    percentile = np.percentile if np.isfinite(rows).all() else np.nanpercentile
+    low, lower, upper, high = percentile(rows, [0, 25, 75, 100], axis=1)
+    inside, middle = (low <= values) & (values <= high), (lower <= values) & (values <= upper)
+    return int(inside.sum()), int(middle.sum()), int(compared.sum())
 
 
 def _dots(grid: ReadingGrid, order: Sequence[int]) -> tuple[Dot, ...]:
-    found = []
-    for place, case in enumerate(order):
-        for session, name in enumerate(grid.sessions):
-            for reader, value in zip(grid.readers, grid.session(session)[case], strict=True):
-                if np.isfinite(value):
-                    found.append(Dot(place, grid.cases[case], reader, name, float(value)))
-    return tuple(found)
+    taken = np.stack([grid.session(number) for number in range(len(grid.sessions))], axis=1)[order]
+    places, sessions, readers = np.nonzero(np.isfinite(taken))
+    values = taken[places, sessions, readers]
+    cases = [grid.cases[case] for case in order]
+    named = zip(places.tolist(), sessions.tolist(), readers.tolist(), values.tolist(), strict=True)
+    return tuple(
+        Dot(place, cases[place], grid.readers[reader], grid.sessions[session], value)
+        for place, session, reader, value in named
+    )
 
 
 def _cutoffs(material: StudyMaterial) -> tuple[float, ...]:
