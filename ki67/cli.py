@@ -18,6 +18,7 @@ from ki67.types import Rect
 
 DEVICES = ("auto", "cpu", "cuda")
 BACKENDS = ("auto", "torch", "openvino")
+PARTS = ("speed", "size", "study")
 TUNE_HELP = (
     "afterwards set, on the labelled training pictures, the score threshold and distance of a cell net "
     "(--out SET/cells) or the border of a tumor map"
@@ -174,6 +175,9 @@ def _add_bench(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     bench = _command(commands, "bench", "measure speed and memory on this machine, side by side in one run")
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     bench.add_argument("--models", type=Path, metavar="DIR", help="model set (default: the one shipped)")
+    bench.add_argument(
+        "--part", action="append", choices=PARTS, help="only this part; may be given again (default: all)"
+    )
     bench.add_argument("--quick", action="store_true", help="small pictures: to see that it works")
     bench.set_defaults(command=_bench)
 
@@ -229,7 +233,9 @@ def _demo(_: argparse.Namespace) -> int:
 def _bench(chosen: argparse.Namespace) -> int:
     from bench.scoring import run_benchmark
 
-    return run_benchmark(json_path=chosen.json, models=chosen.models, quick=chosen.quick)
+    return run_benchmark(
+        json_path=chosen.json, models=chosen.models, quick=chosen.quick, parts=chosen.part or ()
+    )
 
 
 def _bad_usage(chosen: argparse.Namespace, sentence: str) -> int:
