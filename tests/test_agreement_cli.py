@@ -5,10 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-import subprocess
-import sys
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,76 +19,16 @@ from ki67.stats.grid import grid_of
 from ki67.stats.ikwg import AreaLevel, FieldCount, ikwg_scores
 from ki67.stats.readings import Columns, parse_readings
 from ki67.stats.verdict import ikwg_verdict
+from tests.agreement_runs import COLUMNS, matrix, pick, run, simulated_rows, simulated_study, table  # noqa: F401
 from tests.test_golden import SHROUT_FLEISS
 
 ROOT = Path(__file__).resolve().parent.parent
 PHASE_3 = ROOT.parent / "shared" / "data" / "ikwg_phase3"
-COLUMNS = ("--case", "case", "--reader", "reader", "--value", "value")
 KEYS = {
     *("statistic", "variant", "value", "ci_low", "ci_high", "n", "method", "seed", "reason"),
     *("form", "params", "readers", "target", "message", "excluded"),
 }
 NEEDS_SHARED = "needs ../shared (not part of the project)"
-
-
-def table(path: Path, head: str, rows: Iterable[Iterable[object]]) -> Path:
-    with path.open("w", newline="", encoding="utf8") as file:
-        csv.writer(file).writerows([head.split(","), *rows])
-    return path
-
-
-def simulated_rows(
-    *, cases: int = 12, readers: int = 3, sessions: int = 2, seed: int = 5
-) -> list[tuple[Any, ...]]:
-    """Log-normal readings of two sessions, and the algorithm in the first."""
-    rng = np.random.default_rng(seed)
-    rows: list[tuple[Any, ...]] = []
-    for case in range(1, cases + 1):
-        truth = rng.normal(2.5, 1.0)
-        rows.append((f"T{case}", "algorithm", 1, round(min(99.0, math.exp(truth)), 2)))
-        for reader in range(1, readers + 1):
-            own = truth + rng.normal(0, 0.25)
-            for session in range(1, sessions + 1):
-                value = min(99.0, math.exp(own + rng.normal(0, 0.15)))
-                rows.append((f"T{case}", f"R{reader}", session, round(value)))
-    return rows
-
-
-def run(path: Path, *more: str, by: str = "all") -> dict[str, Any]:
-    """The group of that name of a run's JSON."""
-    out = path.with_suffix(".json")
-    assert main(["agreement", str(path), *COLUMNS, "--bootstrap", "20", "--json", str(out), *more]) == 0
-    document: dict[str, Any] = json.loads(out.read_text(encoding="utf8"))
-    group: dict[str, Any] = document["groups"][by] | {"warnings": document["warnings"]}
-    return group
-
-
-def pick(
-    group: dict[str, Any], statistic: str, variant: str, readers: list[str] | None = None, **params: Any
-) -> Any:
-    """The one estimate of this name, variant, pair and params."""
-    found = [
-        one
-        for one in group["estimates"]
-        if (one["statistic"], one["variant"], one["readers"]) == (statistic, variant, readers)
-        and params.items() <= one["params"].items()
-    ]
-    assert len(found) == 1, f"{len(found)} estimates {statistic} ({variant}) {readers} {params}"
-    return found[0]
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Twelve cases, three readers in two sessions, the algorithm, classes of the breast."""
-    path = tmp_path_factory.mktemp("agreement") / "s.csv"
-    table(path, "case,reader,session,value", simulated_rows())
-    return run(path, "--session", "session", "--site", "breast", "--seed", "3")
-
-
-def matrix(rows: list[tuple[Any, ...]], session: int = 1) -> np.ndarray:
-    found = {(case, reader): value for case, reader, held, value in rows if held == session}
-    cells = [[found[f"T{case}", f"R{reader}"] for reader in (1, 2, 3)] for case in range(1, 13)]
-    return np.array(cells, float)
 
 
 def test_the_json_has_every_field_of_the_contract(study: dict[str, Any]) -> None:
@@ -259,41 +196,6 @@ def test_patients_widen_what_resamples_them_and_are_told(tmp_path: Path) -> None
     assert any("12 cases are of 5 patients" in warning for warning in group["warnings"])
 
 
-@pytest.mark.parametrize(
-    ("rows", "n_cases", "n_readers"),
-    [
-        ([], 0, 0),
-        ([("T1", "R1", "")], 0, 0),
-        ([("T1", "R1", 5)], 1, 1),
-        ([("T1", "algorithm", 5), ("T2", "algorithm", 6)], 2, 0),
-        ([("T1", "R1", 5), ("T1", "R2", 6)], 1, 2),
-        ([("T1", "R1", 5), ("T2", "R2", 6)], 2, 2),
-        ([("T1", "R1", 5), ("T2", "R1", 5), ("T1", "R2", 5), ("T2", "R2", 5)], 2, 2),
-        ([("T1", "R1", 0), ("T2", "R1", 100), ("T1", "algorithm", 0), ("T2", "algorithm", 100)], 2, 1),
-    ],
-    ids=[
-        "no row",
-        "no reading",
-        "one reading",
-        "no reader",
-        "one case",
-        "no common case",
-        "constant",
-        "0 and 100",
-    ],
-)
-def test_tables_with_little_in_them_give_reasons_and_never_a_crash(
-    tmp_path: Path, rows: list[tuple[Any, ...]], n_cases: int, n_readers: int
-) -> None:
-    path = table(tmp_path / "r.csv", "case,reader,value", rows)
-    for more in ((), ("--log2", "--site", "neuroendocrine")):
-        out = path.with_suffix(".json")
-        assert main(["agreement", str(path), *COLUMNS, "--json", str(out), "--bootstrap", "5", *more]) == 0
-        groups = json.loads(out.read_text(encoding="utf8"))["groups"]
-        assert (groups["all"]["n_cases"], groups["all"]["n_readers"]) == (n_cases, n_readers)
-        assert groups["all"]["verdict"]["word"] is None or n_cases > 1
-
-
 def test_the_table_for_people_shows_verdict_headline_and_what_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -305,66 +207,6 @@ def test_the_table_for_people_shows_verdict_headline_and_what_is_left_out(
     assert "IKWG verdict: " in shown
     assert "Algorithm against the panel's median" in shown
     assert "--json FILE writes them all" in shown
-
-
-@pytest.mark.parametrize(
-    ("rows", "sentence"),
-    [
-        ("T1,R1,130", "row 2, column value: 130 is outside 0–100"),
-        ('T1,R1,"12,5"', "row 2, column value: “12,5” has a decimal comma"),
-        ("T1,R1,5\nT1,R1,6", "row 3, column case: case T1, reader R1 is in row 2 already"),
-    ],
-)
-def test_a_bad_table_is_one_sentence_with_its_row_and_exit_1(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str, sentence: str
-) -> None:
-    path = tmp_path / "r.csv"
-    path.write_text(f"case,reader,value\n{rows}\n", encoding="utf8")
-    assert main(["agreement", str(path), *COLUMNS, "--json", str(tmp_path / "o.json")]) == 1
-    shown = capsys.readouterr()
-    assert sentence in shown.err
-    assert len(shown.err.strip().splitlines()) == 1
-    assert not (tmp_path / "o.json").exists()
-
-
-def test_fractions_are_a_warning_on_standard_error_and_in_the_json(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = [("T1", "R1", 0.12), ("T2", "R1", 0.3), ("T3", "R1", 25), ("T4", "R1", 40)]
-    group = run(table(tmp_path / "r.csv", "case,reader,value", rows))
-    warning = "2 of 4 values of column value lie between 0 and 1"
-    assert warning in group["warnings"][0]
-    assert f"ki67 agreement: warning: {warning}" in capsys.readouterr().err
-
-
-def test_an_algorithm_that_is_not_there_is_refused_and_a_look_alike_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = table(tmp_path / "r.csv", "case,reader,value", [("T1", "Algorithm", 5), ("T1", "R1", 6)])
-    assert main(["agreement", str(path), *COLUMNS, "--algorithm", "QuPath"]) == 1
-    assert "has no reader “QuPath”" in capsys.readouterr().err
-    assert run(path)["n_readers"] == 2
-    assert "“Algorithm” is taken as a reader" in capsys.readouterr().err
-    assert run(path, "--algorithm", "Algorithm")["n_readers"] == 1
-
-
-@pytest.mark.parametrize(
-    ("more", "fault"),
-    [
-        (("--cutoffs", "30,5"), "--cutoffs"),
-        (("--criterion", "80"), "“80” is not an ICC between 0 and 1"),
-        (("--bootstrap", "0"), "--bootstrap"),
-        (("--site", "lung"), "--site"),
-    ],
-)
-def test_bad_usage_exits_2_and_names_the_option(tmp_path: Path, more: tuple[str, ...], fault: str) -> None:
-    words = ["agreement", str(tmp_path / "absent.csv"), *COLUMNS, *more]
-    shown = subprocess.run(
-        [sys.executable, "-m", "ki67", *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert shown.returncode == 2
-    assert fault in shown.stderr
-    assert "Traceback" not in shown.stderr
 
 
 def test_the_same_rows_in_another_order_give_the_same_estimates() -> None:
