@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.study_store import STUDY, Size, csv_of, empty_study, import_table, readings_of, store_results
@@ -54,7 +55,7 @@ def measure_study(size: Size, *, repeats: int, draws: int, seed: int, folder: Pa
     imports = []
     for number in range(repeats):
         workplace = empty_study(folder / f"store-{number}", draws=draws)
-        imports += _seconds([lambda store=workplace: import_table(store, table)])
+        imports += _seconds([partial(import_table, workplace, table)])
     store_results(workplace, values[:, 0, 0], scratch=folder)
     page = _seconds([lambda: _agreement_page(workplace)] * repeats)
     spread = _seconds([lambda: _variability_page(workplace)] * repeats)

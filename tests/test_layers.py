@@ -46,6 +46,7 @@ ALLOWED = {
         "ki67.synthetic",
         "ki67.study",
         "ki67.stats",
+        "ki67.training",
         "viewer",
         "bench",
     },
