@@ -108,7 +108,7 @@ def _method(everything: StudyMaterial) -> Method | None:
     if everything.method not in everything.methods:
         options = list(everything.methods)
     if len(options) == 1:
-        return options[0]
+        return None if options[0] == everything.method else options[0]
     return cast(
         Method,
         st.selectbox(

@@ -25,8 +25,10 @@ from ki67.pipeline.regions import (
     TumorArea,
     area_mm2,
     cut_to_region,
+    middles_of,
     probability_mask,
     region_of,
+    share_not_covered,
     tumor_area,
 )
 from ki67.types import Interval, Measurement, RunRecord
@@ -158,13 +160,7 @@ def _uncovered_share(record: RunRecord, area: TumorArea) -> float:
     """Share of an outline that replaces the map in which step 2 was not run; 0 when the map counts."""
     if area.outline is None:
         return 0.0
-    rows, cols = np.nonzero(area.mask.values)
-    if not len(rows):
-        return 0.0
-    grid = area.mask
-    x = (grid.origin_x_px + (cols + 0.5) * grid.px_per_cell - 0.5).astype(np.float32)
-    y = (grid.origin_y_px + (rows + 0.5) * grid.px_per_cell - 0.5).astype(np.float32)
-    return float(np.mean(record.covered_map.at(x, y) < 0.5))
+    return share_not_covered(record, *middles_of(area.mask))
 
 
 def _outline_dice(record: RunRecord, region: Region, outline: Outline | None) -> float | None:

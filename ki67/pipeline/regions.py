@@ -141,3 +141,16 @@ def _axis_overlaps(grid: GridMap, region: Region) -> tuple[DoubleArray, DoubleAr
     across = np.minimum(x + half, region.right_px) - np.maximum(x - half, region.left_px)
     down = np.minimum(y + half, region.bottom_px) - np.maximum(y - half, region.top_px)
     return np.clip(across, 0, None), np.clip(down, 0, None)
+
+
+def middles_of(grid: GridMap) -> tuple[FloatArray, FloatArray]:
+    """x and y, in full-resolution px, of the middles of the cells of a map that are not 0."""
+    rows, columns = np.nonzero(grid.values)
+    x = grid.origin_x_px + (columns + 0.5) * grid.px_per_cell - 0.5
+    y = grid.origin_y_px + (rows + 0.5) * grid.px_per_cell - 0.5
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def share_not_covered(record: RunRecord, x_px: FloatArray, y_px: FloatArray) -> float:
+    """Share of these points at which step 2 was never run, 0-1; 0 without a point."""
+    return float(np.mean(record.covered_map.at(x_px, y_px) < 0.5)) if len(x_px) else 0.0

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ki67 import numbers
 from ki67.index import ki67_index
 from ki67.pipeline.outlines import Outline, contains, parse_outline
+from ki67.pipeline.regions import middles_of, share_not_covered
 from ki67.study.material import StudyMaterial
 from ki67.study.people import Person, require
 from ki67.study.readings import ALGORITHM, Method, StoredReading, list_readings
@@ -275,16 +276,11 @@ def _index(places: Sequence[tuple[_Scored, Place]], *, mask: bool) -> float | No
 
 def _uncovered(record: RunRecord, outline: Outline | None) -> float:
     """Share of the tissue (of a region, or all) on which step 2 was never run."""
-    grid = record.tissue_map
-    rows, columns = np.nonzero(grid.values)
-    x = (grid.origin_x_px + (columns + 0.5) * grid.px_per_cell - 0.5).astype(np.float32)
-    y = (grid.origin_y_px + (rows + 0.5) * grid.px_per_cell - 0.5).astype(np.float32)
+    x, y = middles_of(record.tissue_map)
     if outline is not None:
         inside = contains(outline.tumor, x, y)
         x, y = x[inside], y[inside]
-    if not len(x):
-        return 0.0
-    return float(np.mean(record.covered_map.at(x, y) < 0.5))
+    return share_not_covered(record, x, y)
 
 
 def _signed(points: float) -> str:
