@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Locator, Page, expect
 
 __all__ = ["app_url", "browser_type_launch_args", "needs_chromium"]
 
@@ -102,6 +103,23 @@ def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path, timeout
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
     raise RuntimeError(f"The app did not answer within {timeout_s} s:\n{log.read_text(errors='replace')}")
+
+
+def at_rest(page: Page, *, timeout_ms: float) -> None:
+    """Wait until a page is drawn to its footer and no script runs: what was drawn before may be replaced."""
+    expect(page.get_by_text("Research use only ·")).to_be_visible(timeout=timeout_ms)
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=timeout_ms)
+    page.wait_for_timeout(500)
+
+
+def press_tab_until(page: Page, wanted: Locator, *, at_most: int = 40) -> None:
+    """Move the focus by the keyboard alone."""
+    for _ in range(at_most):
+        if wanted.evaluate("(node) => node === (node.getRootNode()).activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError("The focus did not get there by Tab.")
 
 
 @pytest.fixture(scope="session")

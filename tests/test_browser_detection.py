@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from ki67.synthetic import write_annotated_folder
-from tests.browser_support import ROOT, browser_type_launch_args, needs_chromium, running_app
+from tests.browser_support import ROOT, at_rest, browser_type_launch_args, needs_chromium, running_app
 
 __all__ = ["browser_type_launch_args"]
 pytestmark = [pytest.mark.browser, needs_chromium]
@@ -32,34 +32,26 @@ def detection_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def at_rest(page: Page) -> None:
-    expect(page.get_by_text("Research use only ·")).to_be_visible(timeout=SHOWN_MS)
-    expect(page.get_by_test_id("stApp")).to_have_attribute(
-        "data-test-script-state", "notRunning", timeout=SHOWN_MS
-    )
-    page.wait_for_timeout(500)
-
-
 def test_a_folder_is_measured_left_and_found_again_with_its_errors_over_the_pictures(
     page: Page, detection_url: str, tmp_path: Path
 ) -> None:
     page.set_default_timeout(SHOWN_MS)
     page.set_viewport_size({"width": 1440, "height": 1200})
     page.goto(f"{detection_url}/detection")
-    at_rest(page)
+    at_rest(page, timeout_ms=SHOWN_MS)
     page.get_by_role("button", name="synthetic").click()
     expect(page.get_by_text("This folder is annotated")).to_be_visible(timeout=SHOWN_MS)
     page.get_by_role("button", name="Measure", exact=True).click()
     expect(page.get_by_text("You can leave this page")).to_be_visible(timeout=SHOWN_MS)
 
     page.goto(f"{detection_url}/models")  # leave it, and come back by the navigation
-    at_rest(page)
+    at_rest(page, timeout_ms=SHOWN_MS)
     expect(page.get_by_text("Known failures")).to_be_visible(timeout=SHOWN_MS)
     page.get_by_role("link", name="Detection").click()
 
     answer = page.get_by_role("heading", name=re.compile(r"find nuclei and their class with F1 \d\.\d\d \("))
     expect(answer).to_be_visible(timeout=MEASURED_MS)
-    at_rest(page)
+    at_rest(page, timeout_ms=SHOWN_MS)
     expect(page.get_by_text(f"{FIELDS} fields of {FIELDS} patients, none seen in training.")).to_be_visible()
     expect(page.get_by_text("Matched one to one within 4 µm")).to_be_visible()
     for way in ("With step 1", "Without step 1"):
@@ -78,7 +70,7 @@ def test_a_folder_is_measured_left_and_found_again_with_its_errors_over_the_pict
     assert canvas.evaluate("(node) => node.toDataURL()") != shown
 
     page.get_by_text("Sources", exact=True).click()
-    at_rest(page)
+    at_rest(page, timeout_ms=SHOWN_MS)
     expect(page.get_by_text("hollow marks: without it")).to_be_visible(timeout=SHOWN_MS)
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
@@ -92,7 +84,7 @@ def test_detection_fits_a_window_of_1024_pixels(page: Page, detection_url: str) 
     page.set_default_timeout(SHOWN_MS)
     page.set_viewport_size({"width": 1024, "height": 768})
     page.goto(f"{detection_url}/detection")
-    at_rest(page)
+    at_rest(page, timeout_ms=SHOWN_MS)
     overflow = page.evaluate(
         "() => { const main = document.querySelector('[data-testid=stMain]');"
         " return main.scrollWidth - main.clientWidth; }"

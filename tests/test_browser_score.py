@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from ki67.synthetic import make_region
-from tests.browser_support import ROOT, app_url, browser_type_launch_args, needs_chromium, running_app
+from tests.browser_support import (
+    ROOT,
+    app_url,
+    browser_type_launch_args,
+    needs_chromium,
+    press_tab_until,
+    running_app,
+)
 
 __all__ = ["app_url", "browser_type_launch_args"]
 pytestmark = [pytest.mark.browser, needs_chromium]
@@ -78,15 +85,6 @@ def expect_result(page: Page) -> None:
 def marks(page: Page) -> str:
     """What the layer of nuclei shows."""
     return str(page.locator(".marks").evaluate("(canvas) => canvas.toDataURL()"))
-
-
-def press_tab_until(page: Page, wanted: Locator, *, at_most: int = 40) -> None:
-    """Move the focus by the keyboard alone."""
-    for _ in range(at_most):
-        if wanted.evaluate("(node) => node === (node.getRootNode()).activeElement"):
-            return
-        page.keyboard.press("Tab")
-    raise AssertionError("The focus did not get there by Tab.")
 
 
 def test_a_picture_without_pixel_size_is_asked_for_it_scored_found_after_a_reload_and_opened_again(
