@@ -13,6 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from ki67 import charts_export, numbers
 from ki67.charts import Mode
@@ -92,6 +93,11 @@ def warnings(sentences: Sequence[str]) -> None:
     """What a reader of the figures must know."""
     for sentence in sentences:
         st.markdown(f":orange[:material/warning:] {_shell.escaped(sentence)}")
+
+
+def at_the_right(columns: Sequence[str]) -> dict[str, ColumnConfig]:
+    """For `st.dataframe`: columns of numbers written as text (a true minus, a word) stand at the right."""
+    return {name: st.column_config.TextColumn(alignment="right") for name in columns}
 
 
 def counted(number: int, noun: str) -> str:
@@ -214,6 +220,7 @@ def _case(material: StudyMaterial, case_code: str) -> None:
             hide_index=True,
             height=min(TABLE_HEIGHT_PX, 38 + 35 * len(view.readings)),
             alt=f"Readings of case {view.code}",
+            column_config=at_the_right(case_view.COLUMNS[2:]),
         )
     for number, code in enumerate(view.result_codes, start=1):
         label = "Open the result" if len(view.result_codes) == 1 else f"Open result {number}"

@@ -197,6 +197,7 @@ def _cell(view: ClassView, cases: tuple[CellCase, ...], row: int, column: int) -
         hide_index=True,
         height=min(TABLE_HEIGHT_PX, 38 + 35 * len(cases)),
         alt="The cases of this cell",
+        column_config=_study_parts.at_the_right(heads[1:]),
     )
 
 
@@ -211,6 +212,7 @@ def _show_near(material: StudyMaterial, near: NearCases, question: Question, men
         hide_index=True,
         height=min(TABLE_HEIGHT_PX, 38 + 35 * len(frame)),
         alt="The cases near a cut-off with the probability of each side",
+        column_config=_study_parts.at_the_right(cutoff_words.NEAR_COLUMNS[1:7]),
     )
     st.caption(
         f"n = {numbers.count(near.counted)} tumors with counts of nuclei"

@@ -15,6 +15,7 @@ from ki67.study.material import StudyMaterial
 from pages import _report_button, _shell, _study_filter, _study_parts, _where
 from pages._study_parts import Plot
 
+NUMBERS = ("Reader, %", "Algorithm, %", "Difference", "Region", "Tumor mask", "Calls")
 NAMES = {"region": "Region", "tumor mask": "Tumor mask", "calls": "Calls"}
 
 
@@ -104,19 +105,7 @@ def _show_worst(material: StudyMaterial, view: Differences) -> None:
     if not worst:
         return
     st.subheader("Tumors to look at", anchor=False)
-    frame = pd.DataFrame(
-        [_row(split) for split in worst],
-        columns=[
-            "Case",
-            "Reader",
-            "Reader, %",
-            "Algorithm, %",
-            "Difference",
-            "Region",
-            "Tumor mask",
-            "Calls",
-        ],
-    )
+    frame = pd.DataFrame([_row(split) for split in worst], columns=["Case", "Reader", *NUMBERS])
     chosen = st.dataframe(
         frame,
         hide_index=True,
@@ -124,6 +113,7 @@ def _show_worst(material: StudyMaterial, view: Differences) -> None:
         selection_mode="single-row",
         key="differ_worst",
         alt="The readings farthest from the algorithm, one a case, in points",
+        column_config=_study_parts.at_the_right(NUMBERS),
     )
     picked = chosen["selection"]["rows"] if isinstance(chosen, dict) else []
     if picked:
