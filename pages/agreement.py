@@ -74,7 +74,8 @@ def _controls(material: StudyMaterial) -> tuple[str, DeltaGenerator]:
             "Plot", (ONE_READER, PANEL, SCATTER), default=ONE_READER, required=True, key="view",
             label_visibility="collapsed", bind="query-params",
         )  # fmt: skip
-        with st.container(horizontal=True, vertical_alignment="center", width="content") as menu:
+        menu = st.container(horizontal=True, vertical_alignment="center", width="content")
+        with menu:
             if shown == PANEL:
                 st.selectbox(
                     "Compare a reader", material.readers, key="compared", width=180, index=None,

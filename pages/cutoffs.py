@@ -90,7 +90,8 @@ def _controls(
             "Plot", (MATRIX, FLOW, NEAR), default=MATRIX, required=True, key="cutoffs_plot",
             label_visibility="collapsed", bind="query-params",
         )  # fmt: skip
-        with st.container(horizontal=True, width="content", vertical_alignment="center") as menu:
+        menu = st.container(horizontal=True, width="content", vertical_alignment="center")
+        with menu:
             borders = _borders(choices)
             if kind == NEAR:
                 return NEAR, Question(borders), menu

@@ -69,7 +69,8 @@ def _show_plot(material: StudyMaterial, view: Variability) -> None:
             bind="query-params",
         )  # fmt: skip
         log, focus = False, None
-        with st.container(horizontal=True, width="content", vertical_alignment="center") as menu:
+        menu = st.container(horizontal=True, width="content", vertical_alignment="center")
+        with menu:
             if kind == ALL:
                 scale = st.segmented_control(
                     "Scale", ("Linear", "Log"), default="Linear", required=True, key="scale",
