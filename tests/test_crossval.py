@@ -136,14 +136,15 @@ def test_left_out_laboratories_give_the_error_model_and_every_source_its_figures
     assert report.headline.without_step_1.summary.index.bias == pytest.approx(3.0)
 
 
-def test_a_tumor_net_that_is_not_trained_is_taken_over_as_it_is(tmp_path: Path) -> None:
+def test_a_tumor_net_that_is_not_trained_is_taken_over_as_it_is_if_nothing_is_tuned(tmp_path: Path) -> None:
     weights = {"unet.conv.weight": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)}
     for task in ("tumor", "cells"):
         write_model_folder(tmp_path / "base" / task, fake_card(task), weights)
-    trial = dataclasses.replace(tiny_trial(), init=tmp_path / "base")
-    crossval._take_over_tumor(trial, tmp_path / "models")
+    trial = dataclasses.replace(tiny_trial(), init=tmp_path / "base", tune=False)
+    fold = crossval.Fold("fold-1", test=(), train=())
+    crossval._take_over_tumor(trial, tmp_path / "models", fold)
     assert read_card(tmp_path / "models" / "tumor") == read_card(tmp_path / "base" / "tumor")
     assert not (tmp_path / "models" / "cells").exists()
     both = dataclasses.replace(trial, plans=(*trial.plans, dataclasses.replace(trial.plans[0], task="tumor")))
-    crossval._take_over_tumor(both, tmp_path / "other")
+    crossval._take_over_tumor(both, tmp_path / "other", fold)
     assert not (tmp_path / "other").exists()
