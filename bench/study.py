@@ -22,18 +22,18 @@ from ki67.study.workplace import Workplace
 
 @dataclass(frozen=True)
 class StudyTime:
-    """`seconds`: the best of `runs`; `floor_seconds` what is asked for, None where nothing is."""
+    """`seconds`: the best of `runs`; `floor_seconds`: the most that is wanted."""
 
     what: str
     n: int
     unit: str
     seconds: float
     runs: tuple[float, ...]
-    floor_seconds: float | None
+    floor_seconds: float
 
     @property
     def holds(self) -> bool:
-        return self.floor_seconds is None or self.seconds <= self.floor_seconds
+        return self.seconds <= self.floor_seconds
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,7 @@ def study_text(report: StudyReport) -> str:
         f"{'':48}{'n':>8}{'seconds':>10}{'floor':>8}",
     ]
     for each in report.times:
-        floor = "" if each.floor_seconds is None else f"{each.floor_seconds:.0f}"
         word = "" if each.holds else "  over"
-        lines.append(f"{each.what:48}{each.n:>8,}{each.seconds:>10.2f}{floor:>8}{word}")
+        lines.append(f"{each.what:48}{each.n:>8,}{each.seconds:>10.2f}{each.floor_seconds:>8.0f}{word}")
     lines.append(f"Best of {len(report.times[0].runs)}.")
     return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, exists, func, insert, select
+from sqlalchemy import ColumnElement, Row, Select, exists, func, insert, select
 from sqlalchemy.orm import Session, aliased, contains_eager, joinedload
 
 from db.queries import case_row, now, picture_row, result_row
@@ -160,35 +160,13 @@ def add_readings(session: Session, rows: Sequence[NewReadingRow], *, person: int
 
 def current_readings(session: Session, study_id: int) -> list[ReadingRow]:
     """The version that holds of every reading of a study, in the order of entry; withdrawn ones too."""
-    newest = (
-        select(
-            Reading.case_id,
-            Reading.reader_id,
-            Reading.session,
-            Reading.replicate,
-            Reading.method,
-            func.max(Reading.version).label("version"),
-        )
-        .where(Reading.study_id == study_id)
-        .group_by(Reading.case_id, Reading.reader_id, Reading.session, Reading.replicate, Reading.method)
-        .subquery()
-    )
-    chosen = _rows_of(study_id).join(
-        newest,
-        (Reading.case_id == newest.c.case_id)
-        & (Reading.reader_id == newest.c.reader_id)
-        & (Reading.session == newest.c.session)
-        & (Reading.replicate == newest.c.replicate)
-        & (Reading.method == newest.c.method)
-        & (Reading.version == newest.c.version),
-    )
-    return [_reading_row(row) for row in session.execute(chosen)]
+    return [_reading_row(row) for row in session.execute(_rows_of(study_id).where(~_superseded()))]
 
 
-def reading_values(session: Session, study_id: int) -> list[ReadingValueRow]:
-    """What an analysis takes of every reading that holds, in the order of entry; without withdrawn ones."""
-    newer, reader = aliased(Reading), aliased(Person)
-    superseded = exists().where(
+def _superseded() -> ColumnElement[bool]:
+    """Whether a later version of a reading is there."""
+    newer = aliased(Reading)
+    return exists().where(
         newer.study_id == Reading.study_id,
         newer.case_id == Reading.case_id,
         newer.reader_id == Reading.reader_id,
@@ -197,6 +175,11 @@ def reading_values(session: Session, study_id: int) -> list[ReadingValueRow]:
         newer.method == Reading.method,
         newer.version > Reading.version,
     )
+
+
+def reading_values(session: Session, study_id: int) -> list[ReadingValueRow]:
+    """What an analysis takes of every reading that holds, in the order of entry; without withdrawn ones."""
+    reader = aliased(Person)
     chosen = (
         select(
             Case.code,
@@ -209,7 +192,7 @@ def reading_values(session: Session, study_id: int) -> list[ReadingValueRow]:
         )
         .join(Case, Reading.case_id == Case.id)
         .join(reader, Reading.reader_id == reader.id)
-        .where(Reading.study_id == study_id, Reading.state != "withdrawn", ~superseded)
+        .where(Reading.study_id == study_id, Reading.state != "withdrawn", ~_superseded())
         .order_by(Reading.id)
     )
     return [ReadingValueRow(*row) for row in session.execute(chosen)]

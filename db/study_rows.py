@@ -85,7 +85,10 @@ class ReadingRow:
 
 
 class ReadingValueRow(NamedTuple):
-    """What an analysis takes of a reading; `value_percent` None: not assessable."""
+    """What an analysis takes of a reading; `value_percent` None: not assessable.
+
+    A tuple, because a study may have tens of thousands of them.
+    """
 
     case_code: str
     patient_code: str

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ki67.errors import StoreError
@@ -98,9 +98,11 @@ def _remove_left_over(target: Path) -> None:
     """Removes partial folders of the same name that are too old for anybody to be writing them."""
     oldest = time.time() - LEFT_OVER_SECONDS
     for path in target.parent.iterdir():
-        ours = path.name.startswith(_prefix(target)) and path.name.endswith(PARTIAL)
-        if ours and path.is_dir() and path.stat().st_mtime < oldest:
-            shutil.rmtree(path, ignore_errors=True)
+        if not (path.name.startswith(_prefix(target)) and path.name.endswith(PARTIAL)):
+            continue
+        with suppress(FileNotFoundError):  # whoever writes it has just finished
+            if path.is_dir() and path.stat().st_mtime < oldest:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _flush_tree(folder: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ki67.pipeline.cards import ModelCard, Task, default_model_set, read_model_set
+from ki67.pipeline.cards import Task, default_model_set, read_model_set
 from ki67.pipeline.images import probe
 from ki67.settings import load_settings
 from ki67.training.folder import read_folder
@@ -21,9 +21,13 @@ def run_train(chosen: argparse.Namespace) -> int:
     """Train one net into a model folder."""
     settings = load_settings()
     _check_pictures(*chosen.data)
+    from ki67.training.finish import finish_model, tunable
     from ki67.training.loop import Plan
     from ki67.training.train import Material, Naming, Start, train_model
 
+    fields = [field for folder in chosen.data for field in read_folder(folder)]
+    if chosen.tune:
+        tunable(chosen.task, chosen.out, fields)
     plan = Plan(
         chosen.task,
         chosen.patches,
@@ -46,24 +50,17 @@ def run_train(chosen: argparse.Namespace) -> int:
             report=report,
         )
         if chosen.tune:
-            card = _tuned(chosen, report)
+            card = finish_model(
+                chosen.task,
+                chosen.out,
+                fields,
+                device=settings.device,
+                backend=settings.backend,
+                seed=chosen.seed,
+                report=report,
+            )
     print(f"{chosen.out}: {card.name} {card.version}, encoder from {card.encoder_init}, {card.figures}")
     return 0
-
-
-def _tuned(chosen: argparse.Namespace, report: ReportProgress) -> ModelCard:
-    from ki67.training.finish import finish_model
-
-    settings = load_settings()
-    return finish_model(
-        chosen.task,
-        chosen.out,
-        [field for folder in chosen.data for field in read_folder(folder)],
-        device=settings.device,
-        backend=settings.backend,
-        seed=chosen.seed,
-        report=report,
-    )
 
 
 def run_evaluate(chosen: argparse.Namespace) -> int:

@@ -72,5 +72,5 @@ def test_a_finished_cell_net_carries_its_tuning_and_says_what_its_pictures_look_
 
 def test_a_cell_net_in_a_folder_of_another_name_is_not_tuned(tmp_path: Path) -> None:
     fields = read_folder(make_folder(tmp_path / "data", patients=["A"], side=64))
-    with pytest.raises(DataError, match="in a folder named cells"):
+    with pytest.raises(DataError, match="name its folder cells"):
         finish_model("cells", tmp_path / "mine", fields)

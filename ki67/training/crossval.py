@@ -66,8 +66,8 @@ class Scheme:
 class Trial:
     """How each fold is trained and run: one plan for each net to train; `init` is a model set.
 
-    A tumor net that is not trained is taken over from `init`, where there is one, as it is. `tune`:
-    threshold and distance are chosen on the fold's training pictures, else those of the card hold.
+    A tumor net that is not trained is taken over from `init`, where there is one. `tune`: its border,
+    and threshold and distance, are set on the fold's training pictures, else those of the cards hold.
     """
 
     plans: tuple[Plan, ...]

@@ -37,13 +37,9 @@ def finish_model(
     A cell net lies in `<set>/cells`, and is tuned with the step 1 in `<set>/tumor` where there is one.
     Raises DataError without a labelled picture or for a cell net in a folder of another name.
     """
-    labelled = [field for field in fields if field.labelled]
-    if not labelled:
-        raise DataError("No picture has nuclei labelled positive or negative: there is nothing to tune on.")
+    labelled = tunable(task, out, fields)
     if task == "tumor":
         return calibrate_tumor(out, labelled)
-    if out.name != "cells":
-        raise DataError(f"{out}: a cell net is tuned in a model set, in a folder named cells; move it there.")
     models = read_model_set(out.parent)
     served = choose_backend(out.parent, device=device, backend=backend, with_tumor=models.tumor is not None)
     tuning = tune_post_processing(labelled, models=models, backend=served, seed=seed, report=report)
@@ -52,6 +48,19 @@ def finish_model(
         return read_card(out)
     looks = look_reference([_look(field) for field in labelled])
     return rewrite_card(out, dataclasses.replace(read_card(out), look_reference=looks))
+
+
+def tunable(task: Task, out: Path, fields: Sequence[AnnotatedField]) -> list[AnnotatedField]:
+    """The labelled pictures that `finish_model` would tune on; asked before a long training, too.
+
+    Raises DataError as `finish_model`.
+    """
+    labelled = [field for field in fields if field.labelled]
+    if not labelled:
+        raise DataError("No picture has nuclei labelled positive or negative: there is nothing to tune on.")
+    if task == "cells" and out.resolve().name != "cells":
+        raise DataError(f"{out}: a cell net is tuned in a model set; name its folder cells.")
+    return labelled
 
 
 def _look(field: AnnotatedField) -> dict[str, float]:
