@@ -97,6 +97,7 @@ def columns(shown: Columns, *, mode: Mode, log: bool, focus: str | None = None) 
         ticktext=list(shown.cases),
         range=[-0.6, len(shown.cases) - 0.4],
         title_text="Tumor, ordered by the panel median",
+        automargin=True,  # the codes of many tumors stand aslant
         fixedrange=True,
         showgrid=False,
     )
@@ -170,7 +171,9 @@ def heat(
     )
     height = max(HEIGHT_PX, 110 + 15 * len(readers))
     figure.update_layout(template=template(mode), height=height, dragmode=False)
-    figure.update_xaxes(title_text="Tumor, ordered by the panel median", fixedrange=True, type="category")
+    figure.update_xaxes(
+        title_text="Tumor, ordered by the panel median", automargin=True, fixedrange=True, type="category"
+    )
     figure.update_yaxes(autorange="reversed", fixedrange=True, type="category", title_text="Reader")
     return figure
 

@@ -105,6 +105,11 @@ def counted(number: int, noun: str) -> str:
     return f"{numbers.count(number)} {noun}{'' if number == 1 else 's'}"
 
 
+def menu_row() -> DeltaGenerator:
+    """What belongs to a plot, at the right of its row of controls: kept in one line, the export last."""
+    return st.container(horizontal=True, width="content", vertical_alignment="center", wrap=False)
+
+
 def plot(shown: Plot, *, key: str, menu: DeltaGenerator | None = None) -> None:
     """The figure with its *Export* menu; a click on a point calls `shown.click`, without a rerun.
 

@@ -74,7 +74,7 @@ def _controls(material: StudyMaterial) -> tuple[str, DeltaGenerator]:
             "Plot", (ONE_READER, PANEL, SCATTER), default=ONE_READER, required=True, key="view",
             label_visibility="collapsed", bind="query-params",
         )  # fmt: skip
-        menu = st.container(horizontal=True, vertical_alignment="center", width="content")
+        menu = _study_parts.menu_row()
         with menu:
             if shown == PANEL:
                 st.selectbox(

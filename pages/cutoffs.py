@@ -90,7 +90,7 @@ def _controls(
             "Plot", (MATRIX, FLOW, NEAR), default=MATRIX, required=True, key="cutoffs_plot",
             label_visibility="collapsed", bind="query-params",
         )  # fmt: skip
-        menu = st.container(horizontal=True, width="content", vertical_alignment="center")
+        menu = _study_parts.menu_row()
         with menu:
             borders = _borders(choices)
             if kind == NEAR:

@@ -69,7 +69,7 @@ def _show_plot(material: StudyMaterial, view: Variability) -> None:
             bind="query-params",
         )  # fmt: skip
         log, focus = False, None
-        menu = st.container(horizontal=True, width="content", vertical_alignment="center")
+        menu = _study_parts.menu_row()
         with menu:
             if kind == ALL:
                 scale = st.segmented_control(

@@ -127,17 +127,21 @@ def deming_jackknife(used: Pairs, *, ratio: float = 1.0) -> Jackknifed:
 def weighted_deming_jackknife(
     used: Pairs, *, ratio: float = 1.0, iter_max: int = 30, threshold: float = 1e-6
 ) -> Jackknifed:
-    """The weighted line of complete positive pairs and those without each case."""
-    n = used.x.size
-    start = deming_jackknife(used, ratio=ratio)
-    reweight = partial(_reweighted, used, ratio=ratio, iter_max=iter_max, threshold=threshold)
-    full = reweight(np.ones((1, n)), start.full[None, :])[0]
-    rows = max(1, _CHUNK // n)
-    parts = [
-        reweight(1.0 - np.eye(n)[first : first + rows], start.left_out[first : first + rows])
-        for first in range(0, n, rows)
-    ]
-    return Jackknifed(full, np.concatenate(parts))
+    """The weighted line of complete positive pairs and those without each case; kept with the pairs."""
+    key = ("weighted Deming", ratio, iter_max, threshold)
+    if key not in used.computed:
+        n = used.x.size
+        start = deming_jackknife(used, ratio=ratio)
+        reweight = partial(_reweighted, used, ratio=ratio, iter_max=iter_max, threshold=threshold)
+        full = reweight(np.ones((1, n)), start.full[None, :])[0]
+        rows = max(1, _CHUNK // n)
+        parts = [
+            reweight(1.0 - np.eye(n)[first : first + rows], start.left_out[first : first + rows])
+            for first in range(0, n, rows)
+        ]
+        used.computed[key] = Jackknifed(full, np.concatenate(parts))
+    found: Jackknifed = used.computed[key]
+    return found
 
 
 def undefined_line(used: Pairs, blank: Blank) -> Estimate | None:
@@ -177,9 +181,10 @@ def _line(
 
 def _level(used: Pairs, lines: Reals, *, ratio: float) -> Reals:
     """(x̂ + ŷ)/2 of every case (columns) at its fitted values on each line (rows)."""
-    intercept, slope = lines[:, :1], lines[:, 1:]
-    off = (used.y - intercept - slope * used.x) / (1 + ratio * slope**2)
-    level: Reals = (used.x + ratio * slope * off + used.y - off) / 2
+    intercept, slope = lines[:, 0], lines[:, 1]
+    pull = (ratio * slope - 1) / (1 + ratio * slope**2)  # of the distance from the line, in x̂ + ŷ
+    parts = np.column_stack((-pull * intercept, 1 - pull * slope, 1 + pull)) / 2
+    level: Reals = parts @ np.stack((np.ones_like(used.x), used.x, used.y))
     return level
 
 
@@ -188,6 +193,9 @@ def _reweighted(
 ) -> Reals:
     """Lines (rows × 2) after reweighting; `included` (rows × n) is 0 for the case left out."""
     lines = start.copy()
+    middle_x, middle_y = np.mean(used.x), np.mean(used.y)
+    a, b = used.x - middle_x, used.y - middle_y
+    powers = np.column_stack((np.ones_like(a), a, b, a * a, b * b, a * b))
     moving = np.asarray(np.isfinite(lines).all(axis=1))
     for _ in range(int(iter_max)):
         rows = np.flatnonzero(moving)
@@ -195,12 +203,10 @@ def _reweighted(
             break
         level = _level(used, lines[rows], ratio=ratio)
         with np.errstate(all="ignore"):
-            weights = included[rows] / level**2
-            weights /= weights.sum(axis=1, keepdims=True)
-            mean_x, mean_y = weights @ used.x, weights @ used.y
-            a, b = used.x - mean_x[:, None], used.y - mean_y[:, None]
-            sxx, syy, sxy = ((weights * p * q).sum(axis=1) for p, q in ((a, a), (b, b), (a, b)))
-            new = _line(mean_x, mean_y, sxx, syy, sxy, ratio=ratio)
+            total, *sums = ((included[rows] / level**2) @ powers).T
+            mean_a, mean_b, aa, bb, ab = (each / total for each in sums)
+            squares = (aa - mean_a**2, bb - mean_b**2, ab - mean_a * mean_b)
+            new = _line(middle_x + mean_a, middle_y + mean_b, *squares, ratio=ratio)
         moving[rows] = (np.abs(new - lines[rows]) >= threshold).any(axis=1)
         lines[rows] = new
     return lines
