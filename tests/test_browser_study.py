@@ -1,16 +1,17 @@
-"""A study in Chromium: what its pages say of a known table, a point clicked, everything by keyboard."""
+"""A study in Chromium: empty pages, a table imported, what the pages say, a point clicked, the report."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from ki67 import numbers
 from tests import imported_study as study
@@ -27,11 +28,26 @@ __all__ = ["browser_type_launch_args"]
 pytestmark = [pytest.mark.browser, needs_chromium]
 
 STARTED_S = 600
-SHOWN_MS = 240_000
+SHOWN_MS = 60_000
+REPORT_MS = 600_000
 CODE = "IKWG"
 SIZE = "10 tumors · 100 readings · 0 excluded"
 FIRST = study.READINGS[:, :, 0]
 MEDIAN = np.median(FIRST, axis=1)
+# What each page says to do on an empty store.
+NEXT = {
+    "": "Drop Ki-67 pictures",
+    "results": "Results will stand here",
+    "detection": "will stand here, once a model set was measured",
+    "agreement": "Readings of people beside the algorithm will stand here",
+    "variability": "Readings of people beside the algorithm will stand here",
+    "cutoffs": "Readings of people beside the algorithm will stand here",
+    "differ": "Readings of people beside the algorithm will stand here",
+    "planning": "tumors are needed to show",
+    "studies": "A study holds cases, readings and the plan",
+    "readings": "make the study first",
+    "models": "Pictures are scored with",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +91,65 @@ def expect_row(page: Page, *cells: str) -> None:
     """Wait for a row of a table with these cells beside each other, each a regular expression."""
     row = page.locator("tr").filter(has_text=re.compile(r"\s*".join(cells)))
     expect(row.first).to_be_visible()
+
+
+def cells_of(place: Locator) -> list[str]:
+    """What a table drawn on a canvas says to a screen reader, cell by cell."""
+    cells = place.locator("[role=gridcell]")
+    cells.first.wait_for(state="attached")
+    return cells.all_text_contents()
+
+
+def drop_table(page: Page, content: bytes) -> None:
+    """The table, and the region that it names, given to the page Readings."""
+    files = (("scores.csv", "text/csv", content), (study.REGION_FILE, "text/plain", study.region_geojson()))
+    for place, (name, kind, held) in enumerate(files):
+        payload: FilePayload = {"name": name, "mimeType": kind, "buffer": held}
+        page.locator("input[type=file]").nth(place).set_input_files(files=[payload])
+        expect(page.get_by_text(name)).to_be_visible()
+        at_rest(page, timeout_ms=SHOWN_MS)
+
+
+def test_every_page_opens_on_an_empty_store_and_says_what_to_do_next(page: Page, tmp_path: Path) -> None:
+    environment = {"KI67_HOME": str(tmp_path / "home")}
+    with running_app(
+        ROOT / "app.py", log=tmp_path / "app.log", environment=environment, timeout_s=STARTED_S
+    ) as url:
+        for path, sentence in NEXT.items():
+            assert sentence in open_at(page, f"{url}/{path}"), path
+
+
+def test_a_table_is_imported_only_after_its_problems_are_gone_and_never_twice(
+    page: Page, study_url: str
+) -> None:
+    open_at(page, f"{study_url}/studies")
+    page.get_by_role("button", name="New study").click()
+    page.get_by_label("Study code").fill("TYPED")
+    page.get_by_label("Title").fill("Ten tumors again")
+    page.get_by_role("button", name="Make the study").click()
+    expect(page.get_by_role("heading", name="0 cases, no reading; no plan yet.")).to_be_visible()
+
+    open_at(page, f"{study_url}/readings?study=TYPED")
+    drop_table(page, study.scores_csv(broken=True))
+    expect(page.get_by_text("Nothing can be stored yet: 2 problems.")).to_be_visible()
+    problems = cells_of(page.get_by_test_id("stDataFrame"))
+    assert {"3", "6", "ki67_percent"} <= set(problems)
+    assert any(cell.startswith("130 is outside 0–100") for cell in problems)
+    assert any(cell.startswith("“about 5” is not a number") for cell in problems)
+    expect(page.get_by_role("button", name="Store the readings")).to_be_disabled()
+
+    open_at(page, f"{study_url}/readings?study=TYPED")
+    drop_table(page, study.scores_csv())
+    expect(page.get_by_text("100 new readings can be stored.")).to_be_visible()
+    assert "10 cases (10 new) · 5 readers · 2 sessions · 100 global" in words_of(page)
+    page.get_by_role("button", name="Store 100 readings").click()
+    expect(page.get_by_text("100 readings stored; 0 known before.")).to_be_visible()
+    expect(page.get_by_text("100 readings of 5 readers on 10 cases, in 2 sessions")).to_be_visible()
+
+    open_at(page, f"{study_url}/readings?study=TYPED&reading_part=Import+a+table")
+    drop_table(page, study.scores_csv())
+    expect(page.get_by_text("0 new readings can be stored. Stored already: 100.")).to_be_visible()
+    expect(page.get_by_role("button", name="Nothing new to store")).to_be_disabled()
 
 
 def test_agreement_and_variability_show_what_the_table_says(page: Page, study_url: str) -> None:
@@ -145,6 +220,32 @@ def test_a_click_on_a_point_opens_its_case_with_its_readings(page: Page, study_u
     spread = f"{np.median(values):.1f} %, from {values.min():.1f} to {values.max():.1f} %."
     assert f"Median of 10 readings {spread}" in words
     assert f"n = {study.NUCLEI} nuclei, model set test-set" in words
+    assert {f"{value:.1f}" for value in values[:, 0]} <= set(cells_of(dialog))
+
+
+def test_the_report_holds_the_numbers_of_the_study(page: Page, study_url: str, tmp_path: Path) -> None:
+    open_at(page, f"{study_url}/agreement?study={CODE}")
+    with page.expect_download(timeout=REPORT_MS) as download:
+        page.get_by_role("button", name="Report").click()
+    saved = tmp_path / download.value.suggested_filename
+    download.value.save_as(saved)
+    assert saved.name == f"{CODE}-report.zip"
+    with zipfile.ZipFile(saved) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+
+    readings = list(csv.DictReader(io.StringIO(files["data/readings.csv"].decode("utf-8-sig"))))
+    assert len(readings) == study.READINGS.size
+    main = list(csv.DictReader(io.StringIO(files["results/main.csv"].decode("utf-8-sig"))))
+    held = {(row["statistic"], row["scale"]): float(row["value"]) for row in main}
+    assert held["ba_bias", "none"] == pytest.approx((study.ALGORITHM - MEDIAN).mean(), abs=1e-9)
+    log = study.icc_of_single_readings(np.log2(FIRST + 0.1))
+    assert held["ICC(2,1)", "log2(x+0.1)"] == pytest.approx(log, abs=1e-9)
+
+    text = re.sub(r"<[^>]+>", " ", files[f"{CODE}-report.html"].decode("utf8"))
+    assert numbers.decimal(float((study.ALGORITHM - MEDIAN).mean()), decimals=1) in text
+    assert f"{log:.4f}" in text
+    assert (f"{CODE}-report.pdf" in files) != ("no-pdf.txt" in files)
+    assert files.get(f"{CODE}-report.pdf", b"%PDF").startswith(b"%PDF")
 
 
 def test_page_filter_and_export_are_reached_by_keyboard_alone(
