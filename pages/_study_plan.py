@@ -13,7 +13,6 @@ from ki67.study import model_sets, plan_words
 from ki67.study.plans import (
     AnalysisPlan,
     Comparison,
-    NotAssessable,
     PlanVersion,
     Reference,
     Scale,
@@ -134,7 +133,7 @@ def _limits(plan: AnalysisPlan) -> AnalysisPlan:
             help="Upper border of each class: ≤5,<30 is typed as <=5,<30.",
         )  # fmt: skip
     with right:
-        unread = _one_of("Readings that cannot be assessed", get_args(NotAssessable), plan.not_assessable)
+        st.text_input("Readings that cannot be assessed", plan.not_assessable.capitalize(), disabled=True)
     exclusions = st.text_area("Exclusions, and why", plan.exclusions, height=68)
     return replace(
         plan,
@@ -143,7 +142,6 @@ def _limits(plan: AnalysisPlan) -> AnalysisPlan:
         acceptance_low_points=low,
         acceptance_high_points=high,
         cutoffs=cutoffs.strip(),
-        not_assessable=unread,
         exclusions=exclusions.strip(),
     )
 

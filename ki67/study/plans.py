@@ -22,7 +22,6 @@ from ki67.study.workplace import Workplace, reading, transaction
 Comparison = Literal["algorithm and single reader", "algorithm and panel"]
 Scale = Literal["log2(x+0.1)", "raw"]
 Reference = Literal["median", "mean"]
-NotAssessable = Literal["left out and counted", "counted as disagreement"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class AnalysisPlan:
     acceptance_high_points: float | None = None
     cutoffs: str = ""
     exclusions: str = ""
-    not_assessable: NotAssessable = "left out and counted"
+    not_assessable: Literal["left out and counted"] = "left out and counted"  # what every analysis does
     sample_size_rationale: str = ""
     blinding: str = ""
     clinical_information: str = ""
